@@ -1,0 +1,7 @@
+"""`python -m devrun`."""
+
+import sys
+
+from devrun.cli import main
+
+sys.exit(main())

@@ -1,0 +1,102 @@
+"""The command line: the table of verbs becomes a parser, one verb runs, one boundary catches.
+
+`main` returns the exit code and never lets a traceback out: an expected failure is two lines, an
+interrupt is silent, anything else is a bug of devrun with a report file.  The verb's module is
+imported after parsing, so `--help` loads nothing that a verb needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from devrun import __version__
+from devrun.errors import DevrunError, UsageError
+from devrun.report.console import Output
+from devrun.verbs import VERBS, Verb
+
+EXIT_CODES = """\
+exit codes:
+  0  done, or nothing to do          3    refused: somebody who must not be stopped is in the way
+  1  it ran and the answer is bad    124  not ready in time
+  2  usage or configuration          128+n  ended by signal n      70  a bug in devrun"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that reports through the error boundary."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UsageError(message, hint=f"`{self.prog} --help`")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser from the table of verbs."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog="devrun",
+        description="Start the services of this worktree on ports of its own, and leave nothing behind.",
+        epilog=EXIT_CODES,
+        formatter_class=raw,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"devrun {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
+    for verb in VERBS:
+        epilog = "examples:\n" + "\n".join(f"  {line}" for line in verb.examples)
+        child = verbs.add_parser(
+            verb.name,
+            help=verb.help,
+            description=f"{verb.help}\n\n{verb.description}".strip(),
+            epilog=epilog,
+            formatter_class=raw,
+            allow_abbrev=False,
+        )
+        child.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="when to use colour")
+        for argument in verb.arguments:
+            child.add_argument(*argument.flags, **dict(argument.options))
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run devrun; return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    output = Output(json="--json" in words)
+    try:
+        return _dispatch(words)
+    except DevrunError as error:
+        output.fail(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except Exception as error:  # noqa: BLE001 - the boundary
+        from devrun.report.crash import report_bug
+
+        return report_bug(error, words)
+
+
+def _dispatch(words: list[str]) -> int:
+    parser = build_parser()
+    options = vars(parser.parse_args(words))
+    name = options.pop("verb")
+    if name is None:
+        parser.print_help()
+        return 2
+    verb = next(each for each in VERBS if each.name == name)
+    output = Output(json=options.pop("json", False), color=options.pop("color"))
+    return _run(verb, output, options)
+
+
+def _run(verb: Verb, output: Output, options: dict[str, object]) -> int:
+    module = importlib.import_module(f"devrun.commands.{verb.module}")
+    code: int = module.run(output, **options)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One verb per file: call the rooms below, report."""

@@ -1,0 +1,1 @@
+"""services.yaml, Procfile and .env files become one typed Project."""

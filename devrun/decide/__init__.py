@@ -1,0 +1,1 @@
+"""PURE. The safety contract: matchers, vetoes, classify, plan."""

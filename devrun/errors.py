@@ -1,0 +1,73 @@
+"""The errors a person may see: a fact, a hint to paste, and the exit code they mean.
+
+Everything a command can refuse or fail on is a `DevrunError`; `cli.main` is the one place that
+catches them.  Anything else that reaches the boundary is a bug in devrun (exit 70).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class DevrunError(Exception):
+    """A failure with its explanation.
+
+    `message` states the fact, lower case, without a full stop.  `hint` is what helps next, with a
+    command that can be pasted.  `where` is a place in a file, `path:line:column`.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, /, *, hint: str | None = None, where: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.where = where
+
+
+class UsageError(DevrunError):
+    """The command line or an environment variable makes no sense."""
+
+    exit_code = 2
+
+
+class ConfigError(DevrunError):
+    """services.yaml, a Procfile or an env file cannot be used as it stands."""
+
+    exit_code = 2
+
+
+class NotARepositoryError(DevrunError):
+    """A command that needs a git worktree was called outside of one."""
+
+    exit_code = 2
+
+
+class RefusedError(DevrunError):
+    """Safety said no: somebody who must not be stopped is in the way."""
+
+    exit_code = 3
+
+
+class PortConflictError(RefusedError):
+    """No set of ports is free, or the port wanted belongs to somebody else."""
+
+
+class IncompleteError(DevrunError):
+    """It ran, and something survived or could not be finished."""
+
+
+class StateError(DevrunError):
+    """The state folder cannot be used; the message names its path."""
+
+
+class NotReadyError(DevrunError):
+    """A service was not ready in time."""
+
+    exit_code = 124
+
+
+class CommandNotFoundError(DevrunError):
+    """The CMD of `exec` or `run` does not exist."""
+
+    exit_code = 127

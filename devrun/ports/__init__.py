@@ -1,0 +1,1 @@
+"""Arithmetic, the ledger of leases, and the names of variables."""

@@ -1,0 +1,1 @@
+"""Results become JSON-ready values, exit codes, tables and lines."""

@@ -1,0 +1,1 @@
+"""How a run holds together: one file per layer."""

@@ -1,0 +1,1 @@
+"""Which worktree is this, what git lists, and is it gone."""
