@@ -94,6 +94,7 @@ class ProcessRecord(Struct, frozen=True):
 
     @property
     def pid(self) -> int:
+        """The pid of the identity; never a target on its own."""
         return self.identity.pid
 
     @property
@@ -270,6 +271,7 @@ class KillPlan(Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
+        """Whether nobody would be stopped."""
         return not self.steps
 
 

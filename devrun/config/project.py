@@ -34,6 +34,8 @@ class Condition(enum.Enum):
 
 
 class Dependency(Struct, frozen=True):
+    """A service that must have got somewhere first."""
+
     service: str
     condition: Condition = Condition.READY
 
@@ -57,6 +59,8 @@ class Ready(Struct, frozen=True):
 
 
 class RestartPolicy(enum.Enum):
+    """When a service whose main process ended is started again."""
+
     NO = "no"
     ON_FAILURE = "on-failure"
     ALWAYS = "always"
@@ -75,6 +79,8 @@ class Restart(Struct, frozen=True):
 
 
 class Stop(Struct, frozen=True):
+    """How a service is asked to end, and the grace before SIGKILL."""
+
     signal: signal.Signals = signal.SIGTERM
     timeout: float = 5.0
 
@@ -143,6 +149,8 @@ class Registry(Struct, frozen=True):
 
 
 class Suspect(Struct, frozen=True):
+    """A kind of process that is reported, never stopped, when no owner is within `hops` ancestors."""
+
     name: str
     match: str
     owner: tuple[str, ...]
@@ -151,6 +159,8 @@ class Suspect(Struct, frozen=True):
 
 
 class SweepSettings(Struct, frozen=True):
+    """What the configuration adds to the sweep.  `budget` is the time for deciding."""
+
     runtimes: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     registries: tuple[Registry, ...] = ()
