@@ -1,0 +1,1 @@
+"""What the tests stand on: a leak guard, real process trees by handshake, git repositories, terminals."""
