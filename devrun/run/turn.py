@@ -1,0 +1,230 @@
+"""One step of the state machine being worked out: a copy of the state and the effects so far.  Pure.
+
+The handlers of `lifecycle` say what an event means by the methods here; `settle` then does what
+follows from the states of all services: stops in order, starts, and the end of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from devrun.config.project import Condition
+from devrun.run import events as ev
+from devrun.run.events import Effect, Level, Phase
+from devrun.run.servicestate import ServiceState, Then, is_over, is_satisfied
+
+_WHY_NOT = {Phase.FAILED: "failed", Phase.EXITED: "has ended", Phase.STOPPED: "is stopped"}
+
+
+class Ending(Struct, frozen=True):
+    """An exit code and why: of the run, or of a service that failed."""
+
+    exit_code: int
+    message: str
+
+
+class RunState(Struct, frozen=True):
+    """Everything the machine knows.
+
+    `ending` is set once the run stops.  `failures` are the services that were lost, first one first.
+    """
+
+    services: Mapping[str, ServiceState]
+    ending: Ending | None = None
+    failures: Mapping[str, Ending] = {}
+    is_finished: bool = False
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the run is ending: nothing is started any more."""
+        return self.ending is not None
+
+    @property
+    def unready(self) -> tuple[str, ...]:
+        """The services that are neither ready nor ended as they should."""
+        return tuple(name for name, each in self.services.items() if each.phase not in {Phase.READY, Phase.EXITED})
+
+
+class Turn:
+    """A state under change."""
+
+    def __init__(self, state: RunState) -> None:
+        self.services: dict[str, ServiceState] = dict(state.services)
+        self.failures: dict[str, Ending] = dict(state.failures)
+        self.ending = state.ending
+        self.effects: list[Effect] = []
+
+    def change(self, name: str, **fields: Any) -> ServiceState:
+        """Replace fields of a service; return its new state."""
+        self.services[name] = changed = replace(self.services[name], **fields)
+        return changed
+
+    def announce(self, name: str, text: str, level: Level = Level.INFO) -> None:
+        """Tell people about a service."""
+        self.effects.append(ev.Announce(name, text, level))
+
+    def dependents(self, name: str) -> tuple[str, ...]:
+        """Return everybody who needs `name`, directly or not."""
+        found: list[str] = []
+        frontier = [name]
+        while frontier:
+            needed = frontier.pop()
+            for other, each in self.services.items():
+                if other != name and other not in found and each.needs(needed):
+                    found.append(other)
+                    frontier.append(other)
+        return tuple(found)
+
+    # What an event does to a service or to the run.
+
+    def cancel_waits(self, name: str) -> None:
+        """Stop waiting for readiness and for a restart."""
+        each = self.services[name]
+        if each.is_awaited:
+            self.effects.append(ev.CancelReady(name))
+        if each.restart_due:
+            self.effects.append(ev.CancelRestart(name))
+        self.change(name, is_awaited=False, restart_due=False)
+
+    def want_stop(self, name: str, then: Then, final: Phase = Phase.STOPPED) -> None:
+        """Have a live service stopped as soon as its order allows."""
+        self.cancel_waits(name)
+        self.change(name, stop_wanted=True, then=then, final=final)
+
+    def put_to_rest(self, name: str) -> None:
+        """Have a service stopped and stay so, whatever was planned for it."""
+        each = self.services[name]
+        if each.has_tree and not each.stop_wanted:
+            self.want_stop(name, Then.REST)
+        elif each.has_tree and each.then is not Then.REST:
+            self.change(name, then=Then.REST, final=Phase.STOPPED)
+        elif each.phase is Phase.WAITING:
+            self.cancel_waits(name)
+            self.change(name, phase=Phase.STOPPED)
+
+    def end_run(self, exit_code: int, message: str) -> None:
+        """Stop everything; the first reason stays."""
+        if self.ending is None:
+            self.ending = Ending(exit_code, message)
+            for name in self.services:
+                self.put_to_rest(name)
+
+    def fail(self, name: str, code: int, message: str) -> None:
+        """Give a service up: alone when the run can do without it, else with the run."""
+        each = self.services[name]
+        if each.has_tree:
+            self.want_stop(name, Then.REST, Phase.EXITED if code == 0 else Phase.FAILED)
+            self.change(name, detail=message)
+        else:
+            self.change(name, phase=Phase.FAILED, detail=message)
+        if code != 0:
+            self.failures[name] = Ending(code, message)
+        self.announce(name, message, Level.ERROR if code != 0 else Level.INFO)
+        if each.service.essential and (each.was_ready or not each.by_verb):
+            self.end_run(code, message)
+
+    def wake(self, name: str, woken: set[str]) -> None:
+        """Bring a service to life, with what it needs and what was kept from starting by it."""
+        each = self.services.get(name)
+        if name in woken or each is None or (each.has_tree and not each.stop_wanted):
+            return
+        woken.add(name)
+        if each.has_tree:
+            self.change(name, then=Then.START, final=Phase.STOPPED)
+        elif is_over(each) or each.restart_due:
+            self.cancel_waits(name)
+            self.change(name, phase=Phase.WAITING, by_verb=True, is_blocked=False, detail="", streak=0)
+        self.failures.pop(name, None)
+        for dependency in each.service.depends_on:
+            other = self.services.get(dependency.service)
+            if other is not None and not (
+                dependency.condition is Condition.COMPLETED and is_satisfied(other, dependency.condition)
+            ):
+                self.wake(dependency.service, woken)
+        for dependent in self.dependents(name):
+            if self.services[dependent].is_blocked:
+                self.wake(dependent, woken)
+
+    def put_down(self, name: str) -> None:
+        """Take the tree as gone: rest, start again, or plan the restart (its delay was announced)."""
+        each = self.change(name, has_tree=False, stop_wanted=False, stop_sent=False, main_gone=True)
+        if each.then is Then.REST:
+            self.change(name, phase=each.final)
+        elif each.then is Then.START:
+            self.change(name, phase=Phase.WAITING, by_verb=True, streak=0)
+        else:
+            self.change(name, phase=Phase.WAITING, restart_due=True, by_verb=False, streak=each.streak + 1)
+            self.effects.append(ev.ScheduleRestart(name, each.delay))
+
+    # Settling: whatever follows, until nothing does.
+
+    def settle(self) -> tuple[RunState, tuple[Effect, ...]]:
+        """Do what follows; return the new state and all effects."""
+        self._stop_trees()
+        while self.ending is None and self._start_next():
+            pass
+        if self.ending is None and all(each.phase in {Phase.EXITED, Phase.FAILED} for each in self.services.values()):
+            self.ending = next(iter(self.failures.values()), Ending(0, "every service has ended"))
+        is_finished = self.ending is not None and not any(each.has_tree for each in self.services.values())
+        if self.ending is not None and is_finished:
+            self.effects.append(ev.Finish(self.ending.exit_code, self.ending.message))
+        return RunState(self.services, self.ending, self.failures, is_finished), tuple(self.effects)
+
+    def _stop_trees(self) -> None:
+        wanted = [name for name, each in self.services.items() if each.stop_wanted and not each.stop_sent]
+        free = [name for name in wanted if self._may_stop(name)]
+        if not free and not any(each.stop_sent for each in self.services.values()):
+            free = wanted  # services that depend on each other: nobody would ever be the first
+        for name in free:
+            self.change(name, stop_sent=True, phase=Phase.STOPPING)
+            self.effects.append(ev.StopTree(name))
+
+    def _may_stop(self, name: str) -> bool:
+        each = self.services[name]
+        if each.main_gone or not each.was_started:
+            return True
+        dependents = [self.services[other] for other in self.dependents(name)]
+        return not any(other.has_tree and other.stop_wanted for other in dependents)
+
+    def _start_next(self) -> bool:
+        for name, each in self.services.items():
+            if each.phase is not Phase.WAITING or each.restart_due:
+                continue
+            needed = self._needed(each)
+            lost = [other for other, is_met in needed if is_over(other) and not is_met]
+            ran_without = each.starts > 0 and not each.by_verb  # then an automatic restart can, too
+            if lost and not ran_without:
+                self._block(name, lost[0])
+                return True
+            if all(is_met or is_over(other) for other, is_met in needed):
+                self._start(name)
+                return True
+        return False
+
+    def _needed(self, each: ServiceState) -> list[tuple[ServiceState, bool]]:
+        found = ((self.services.get(one.service), one.condition) for one in each.service.depends_on)
+        return [(other, is_satisfied(other, condition)) for other, condition in found if other is not None]
+
+    def _block(self, name: str, culprit: ServiceState) -> None:
+        reason = f"`{name}` is not started: `{culprit.service.name}` {_WHY_NOT[culprit.phase]}"
+        phase = Phase.STOPPED if culprit.phase is Phase.STOPPED else Phase.FAILED
+        self.change(name, phase=phase, is_blocked=True, detail=reason)
+        if phase is Phase.FAILED:
+            self.failures[name] = Ending(1, reason)
+        self.announce(name, reason, Level.WARNING)
+
+    def _start(self, name: str) -> None:
+        old = self.services[name]
+        self.services[name] = ServiceState(
+            service=old.service,
+            phase=Phase.STARTING,
+            has_tree=True,
+            starts=old.starts + 1,
+            streak=old.streak,
+            by_verb=old.by_verb,
+        )
+        self.effects.append(ev.Start(name, old.starts, guard=old.starts > 0 or old.by_verb))
