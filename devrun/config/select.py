@@ -1,0 +1,75 @@
+"""Which services a command is about: those named, those of the profiles, and what they depend on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from devrun.config.project import Project, Service
+from devrun.errors import UsageError
+
+
+def select_services(project: Project, names: Sequence[str] = (), profiles: Iterable[str] = ()) -> tuple[Service, ...]:
+    """Return the services to act on, in start order: a service comes after all it depends on.
+
+    Without names: every service that has no profile or one of `profiles`.  With names: those (a
+    name of a formation, `web`, means all its instances), and with `profiles` those of the profiles
+    too.  Dependencies are pulled in whatever their profile.  Unknown names are a UsageError.
+    """
+    wanted = set(profiles)
+    _check_profiles(project, wanted)
+    if names:
+        chosen = [each for name in names for each in instances(name, project.services) or _unknown(name, project)]
+        chosen += [each for each in project.services.values() if wanted.intersection(each.profiles)]
+    else:
+        chosen = [each for each in project.services.values() if not each.profiles or wanted.intersection(each.profiles)]
+    return in_start_order(project.services, chosen)
+
+
+def instances(name: str, services: Mapping[str, Service]) -> list[Service]:
+    """Return the service of that name, or every instance of it in a formation (`web.1`, `web.2`)."""
+    if name in services:
+        return [services[name]]
+    numbered = re.compile(re.escape(name) + r"\.[0-9]+\Z")
+    return [service for each, service in services.items() if numbered.match(each)]
+
+
+def in_start_order(services: Mapping[str, Service], chosen: Iterable[Service]) -> tuple[Service, ...]:
+    """Return `chosen` and their dependencies, dependencies first, otherwise in the order of the file.
+
+    Cycles were refused when the file was loaded; should one get here, it does not loop.
+    """
+    picked = {each.name for each in chosen}
+    done: dict[str, Service] = {}
+    seen: set[str] = set()
+    for name, service in services.items():
+        if name not in picked:
+            continue
+        stack = [(service, iter(service.depends_on))]
+        while stack:
+            current, pending = stack[-1]
+            seen.add(current.name)
+            following = next(pending, None)
+            if following is None:
+                done.setdefault(current.name, current)
+                stack.pop()
+            elif following.service in services and following.service not in seen:
+                target = services[following.service]
+                stack.append((target, iter(target.depends_on)))
+    return tuple(done.values())
+
+
+def _unknown(name: str, project: Project) -> list[Service]:
+    from devrun.config.problems import did_you_mean
+
+    hint = did_you_mean(name, project.services) or "known are " + ", ".join(f"`{each}`" for each in project.services)
+    raise UsageError(f"no service is called `{name}`", hint=hint)
+
+
+def _check_profiles(project: Project, wanted: set[str]) -> None:
+    known = {profile for service in project.services.values() for profile in service.profiles}
+    for profile in sorted(wanted - known):
+        from devrun.config.problems import did_you_mean
+
+        listed = "known are " + ", ".join(f"`{each}`" for each in sorted(known)) if known else "no service has one"
+        raise UsageError(f"no service has the profile `{profile}`", hint=did_you_mean(profile, known) or listed)
