@@ -331,6 +331,15 @@ class PortSet(Struct, frozen=True):
         return self.ports.get(service, {}).get(name)
 
 
+class PortBase(NamedTuple):
+    """A port as the configuration names it, before the offset; `name` is "" for the service's own."""
+
+    service: str
+    name: str
+    port: int
+    fixed: bool = False
+
+
 class RunRecord(Struct, frozen=True):
     """One `devrun up` as the state folder remembers it.
 
@@ -348,5 +357,6 @@ class RunRecord(Struct, frozen=True):
     owner: ProcessIdentity | None = None
     socket: str | None = None
     groups: Mapping[str, ProcessIdentity] = {}
+    stopping_at: float | None = None
     ended_at: float | None = None
     exit_code: int | None = None

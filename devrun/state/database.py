@@ -1,0 +1,187 @@
+"""The file `state.db`: opening, schema, migration, and SQLite's errors in people's words.
+
+WAL with `synchronous=NORMAL`: readers never wait, a commit costs no fsync, and a SIGKILL at any
+instruction loses nothing that was committed and doubles nothing that was not (only a power cut may
+lose the last commits; nothing tears).  A write is one `BEGIN IMMEDIATE` transaction: that is the
+one machine-wide lock.  Creation and migration happen under a file lock, in one transaction each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+
+from devrun.errors import StateError
+from devrun.state.folder import unusable
+from devrun.system.locks import FileLock
+
+FILE = "state.db"
+LOCK_WAIT = 10.0
+"""Seconds a writer waits for the others.  Shorter refuses on a machine that starts dozens at once;
+longer looks like a hang when a holder was stopped with Ctrl-Z in the middle of a write."""
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE leases (
+        identity TEXT PRIMARY KEY, repository TEXT, slot INTEGER NOT NULL, revision INTEGER NOT NULL,
+        surplus INTEGER NOT NULL DEFAULT 0, record BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX leases_by_repository ON leases (repository, slot);
+    CREATE TABLE lease_ports (
+        port INTEGER NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (port, identity)
+    ) WITHOUT ROWID;
+    CREATE INDEX lease_ports_by_identity ON lease_ports (identity);
+    CREATE TABLE fixed_ports (port INTEGER PRIMARY KEY, identity TEXT NOT NULL, service TEXT NOT NULL);
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY, identity TEXT NOT NULL, started_at REAL NOT NULL, ended_at REAL, record BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX runs_by_identity ON runs (identity);
+    CREATE TABLE journal (id INTEGER PRIMARY KEY, time REAL NOT NULL, record BLOB NOT NULL);
+    CREATE INDEX journal_by_time ON journal (time);
+    """,
+)
+"""Step n takes schema n to n + 1.  Steps are only added: a state folder outlives many devruns."""
+
+SCHEMA = len(MIGRATIONS)
+
+
+def open_writable(folder: str) -> sqlite3.Connection:
+    """Open (make, migrate) the database of an existing folder for reading and writing."""
+    path = os.path.join(folder, FILE)
+    with explained(path):
+        if os.path.exists(path):
+            connection = _connect(path, "rw")
+            if _version(connection, path) == SCHEMA:
+                return connection
+            connection.close()
+        return _create(folder, path)
+
+
+def open_readable(folder: str) -> sqlite3.Connection:
+    """Open the database for reading only; nothing is made, an absent one is empty.
+
+    An older schema is read through a migrated copy in memory.
+    """
+    path = os.path.join(folder, FILE)
+    if not os.path.exists(path):
+        return _in_memory(None)
+    with explained(path):
+        connection = _connect_readable(path)
+        if _version(connection, path) < SCHEMA:
+            old = connection
+            connection = _in_memory(old)
+            old.close()
+        return connection
+
+
+@contextlib.contextmanager
+def writing(connection: sqlite3.Connection) -> Iterator[None]:
+    """Hold the machine-wide lock for one read–choose–write; all of it is kept, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def explained(path: str) -> Iterator[None]:
+    """Turn SQLite's errors into a StateError with the path and the way out."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        text = str(error)
+        if "locked" in text or "busy" in text:
+            raise StateError(
+                f"state `{path}` was locked by another devrun for {LOCK_WAIT:.0f} s", hint="`devrun ps --all`"
+            ) from error
+        if "malformed" in text or "no such" in text:
+            raise _corrupt(path, text) from error
+        raise unusable(path, text) from error
+    except sqlite3.DatabaseError as error:
+        raise _corrupt(path, str(error)) from error
+    except OSError as error:
+        raise unusable(path, error.strerror or str(error)) from error
+
+
+def rebuild_command(path: str) -> str:
+    """Return the command that sets a corrupt database aside; the next `up` makes a new one."""
+    import shlex
+
+    return f"mv {shlex.quote(path)} {shlex.quote(path + '.broken')}"
+
+
+def _corrupt(path: str, reason: str) -> StateError:
+    return StateError(
+        f"state `{path}` is corrupt: {reason}",
+        hint=f"`{rebuild_command(path)}`; leases are chosen again, the same where they are still free",
+    )
+
+
+def _connect(path: str, mode: str) -> sqlite3.Connection:
+    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    connection = sqlite3.connect(f"file:{quoted}?mode={mode}", uri=True, timeout=LOCK_WAIT, isolation_level=None)
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
+
+
+def _connect_readable(path: str) -> sqlite3.Connection:
+    connection = _connect(path, "ro")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        # A folder where SQLite cannot make its side files.  Nobody writes there, so nobody is missed.
+        connection.close()
+        if os.access(os.path.dirname(path), os.W_OK):
+            raise
+        connection = _connect(path, "ro&immutable=1")
+    return connection
+
+
+def _version(connection: sqlite3.Connection, path: str) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA:
+        raise StateError(
+            f"state `{path}` was written by a newer devrun (schema {version}, this one knows {SCHEMA})",
+            hint="`pip install --upgrade devrun`",
+        )
+    return version
+
+
+def _create(folder: str, path: str) -> sqlite3.Connection:
+    lock = FileLock.take(os.path.join(folder, "create.lock"), wait=LOCK_WAIT)
+    if lock is None:
+        raise StateError(f"state folder `{folder}` is being prepared by another devrun for {LOCK_WAIT:.0f} s")
+    with lock:
+        mask = os.umask(0o077)
+        try:
+            connection = _connect(path, "rwc")
+            connection.execute("PRAGMA journal_mode=WAL")
+        finally:
+            os.umask(mask)
+        with writing(connection):
+            _migrate(connection, _version(connection, path))
+        return connection
+
+
+def _in_memory(source: sqlite3.Connection | None) -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    if source is not None:
+        source.backup(connection)
+    _migrate(connection, connection.execute("PRAGMA user_version").fetchone()[0])
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    # Not executescript: it would commit the transaction that makes a migration whole or nothing.
+    for step in MIGRATIONS[version:]:
+        for statement in step.split(";"):
+            if statement.strip():
+                connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={SCHEMA}")

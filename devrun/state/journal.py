@@ -1,0 +1,69 @@
+"""The journal: who was stopped or spared, when, by which command and why.  Bounded."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+from msgspec import Struct
+
+KEPT_ROWS = 20_000
+"""About 6 MB.  Fewer forgets last week on a machine with many agents; more slows `devrun history`."""
+
+
+class JournalRow(Struct, frozen=True):
+    """One process and what happened to it; `verb` is the devrun command that did it.
+
+    The rest are the columns of a process row (`command` is the process's command line).
+    """
+
+    verb: str
+    pid: int | None = None
+    command: str | None = None
+    cwd: str | None = None
+    worktree: str | None = None
+    service: str | None = None
+    action: str | None = None
+    reason: str | None = None
+    detail: str | None = None
+    outcome: str | None = None
+    time: float = 0.0
+
+
+class Journal:
+    """The table of past acts."""
+
+    def __init__(
+        self,
+        read: Callable[[], sqlite3.Connection],
+        write: Callable[[], contextlib.AbstractContextManager[sqlite3.Connection]],
+    ) -> None:
+        self._read = read
+        self._write = write
+
+    def record(self, rows: Iterable[JournalRow]) -> None:
+        """Add rows (a `time` of 0 means now) and drop the oldest beyond the bound."""
+        now = time.time()
+        stamped = [msgspec.structs.replace(row, time=now) if row.time == 0 else row for row in rows]
+        if not stamped:
+            return
+        with self._write() as connection:
+            connection.executemany(
+                "INSERT INTO journal (time, record) VALUES (?, ?)",
+                [(row.time, msgspec.json.encode(row)) for row in stamped],
+            )
+            connection.execute("DELETE FROM journal WHERE id <= (SELECT max(id) FROM journal) - ?", (KEPT_ROWS,))
+
+    def history(self, *, since: float = 0.0, limit: int | None = None) -> list[JournalRow]:
+        """Return the rows at or after `since` (seconds since the epoch), the last `limit`, oldest first."""
+        rows = self._read().execute(
+            "SELECT record FROM journal WHERE time >= ? ORDER BY id DESC LIMIT ?",
+            (since, -1 if limit is None else limit),
+        )
+        return [_decode(row[0]) for row in rows][::-1]
+
+
+_decode = msgspec.json.Decoder(JournalRow).decode

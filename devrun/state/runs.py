@@ -1,0 +1,175 @@
+"""The records of runs, and whether a run is alive.
+
+A run is proved alive or dead by its locks, `keeper.lock` and `supervisor.lock` in its folder, each
+held by its process from before the run is published to its end.  A process id proves nothing, a
+record that says "ended" neither.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Iterator
+
+import msgspec
+
+from devrun.model import Liveness, ProcessIdentity, RunRecord
+from devrun.system.locks import probe
+
+KEEPER_LOCK, SUPERVISOR_LOCK = "keeper.lock", "supervisor.lock"
+
+KEPT_SECONDS = 7 * 86400.0
+"""How long the logs of an ended run are kept.  Shorter loses the post-mortem of a weekend; longer
+only costs disk."""
+KEPT_RUNS = 200
+"""The most ended runs that are kept, whatever their age: at 30 MB of logs a service, disks fill."""
+
+_ABANDONED_SECONDS = 3600.0
+"""Age at which a run folder without a record is litter: far longer than any start takes."""
+_CLOSING_SECONDS = 60.0
+"""How long after its recorded end a run is still asked for its locks: teardown and last lines."""
+
+
+class Runs:
+    """The table of runs, and the folder `runs/<id>/` of each."""
+
+    def __init__(
+        self,
+        folder: str,
+        read: Callable[[], sqlite3.Connection],
+        write: Callable[[], contextlib.AbstractContextManager[sqlite3.Connection]],
+    ) -> None:
+        self._folder = os.path.join(folder, "runs")
+        self._read = read
+        self._write = write
+
+    def folder(self, run_id: str) -> str:
+        """Return the folder of a run: locks and logs."""
+        return os.path.join(self._folder, run_id)
+
+    def make_folder(self, run_id: str) -> str:
+        """Make the folder of a new run, 0700, and return it."""
+        path = self.folder(run_id)
+        os.makedirs(path, mode=0o700)
+        return path
+
+    def publish(self, record: RunRecord) -> None:
+        """Make a run known (or replace its record).  Both locks must be held by now."""
+        with self._write() as connection:
+            self._put(connection, record)
+
+    def update(self, run_id: str, **changes: object) -> RunRecord | None:
+        """Change fields of a record (`groups`, `socket`, `ended_at`, …); None when there is no such run."""
+        with self._write() as connection:
+            record = self._get(connection, run_id)
+            if record is not None:
+                record = msgspec.structs.replace(record, **changes)
+                self._put(connection, record)
+            return record
+
+    def set_group(self, run_id: str, service: str, anchor: ProcessIdentity | None) -> RunRecord | None:
+        """Record (None: forget) the session leader of a service."""
+        with self._write() as connection:
+            record = self._get(connection, run_id)
+            if record is not None:
+                groups = {name: each for name, each in record.groups.items() if name != service}
+                if anchor is not None:
+                    groups[service] = anchor
+                record = msgspec.structs.replace(record, groups=groups)
+                self._put(connection, record)
+            return record
+
+    def end(self, run_id: str, *, exit_code: int | None, at: float | None = None) -> RunRecord | None:
+        """Record the end of a run."""
+        return self.update(run_id, ended_at=time.time() if at is None else at, exit_code=exit_code)
+
+    def get(self, run_id: str) -> RunRecord | None:
+        """Return the record of a run, or None."""
+        return self._get(self._read(), run_id)
+
+    def all(self) -> list[RunRecord]:
+        """Return every record, newest first."""
+        rows = self._read().execute("SELECT record FROM runs ORDER BY started_at DESC, id")
+        return [_decode(row[0]) for row in rows]
+
+    def candidates(self, identity: str | None = None) -> list[RunRecord]:
+        """Return the records that may still be alive (of one worktree), newest first."""
+        query = "SELECT record FROM runs WHERE (ended_at IS NULL OR ended_at > ?)"
+        values: tuple[object, ...] = (time.time() - _CLOSING_SECONDS,)
+        if identity is not None:
+            query, values = query + " AND identity = ?", (*values, identity)
+        rows = self._read().execute(query + " ORDER BY started_at DESC, id", values)
+        return [_decode(row[0]) for row in rows]
+
+    def alive(self, identity: str | None = None) -> list[RunRecord]:
+        """Return the runs (of one worktree) that are not proved dead, newest first."""
+        return [run for run in self.candidates(identity) if self.liveness(run) is not Liveness.DEAD]
+
+    def liveness(self, run: RunRecord) -> Liveness:
+        """Probe the locks of a run: LIVE if either is held, DEAD if neither is, else UNKNOWN."""
+        folder = self.folder(run.id)
+        answers = {probe(os.path.join(folder, name)) for name in (KEEPER_LOCK, SUPERVISOR_LOCK)}
+        for answer in (Liveness.LIVE, Liveness.UNKNOWN):
+            if answer in answers:
+                return answer
+        return Liveness.DEAD
+
+    def prune(self, *, in_use: Collection[str] | None, now: float | None = None) -> tuple[str, ...]:
+        """Forget old ended runs and their folders; return their ids.
+
+        `in_use` are the runs that some process is still stamped with; None (not known) forgets
+        nobody.  Runs that are proved dead are marked as ended on the way, live ones never touched.
+        """
+        if in_use is None:
+            return ()
+        moment = time.time() if now is None else now
+        dead: list[RunRecord] = []
+        for run in self.all():
+            if run.id in in_use or self.liveness(run) is not Liveness.DEAD:
+                continue
+            if run.ended_at is None:
+                self.end(run.id, exit_code=None, at=moment)
+            dead.append(run)
+        old = [run for run in dead if run.ended_at is not None and moment - run.ended_at > KEPT_SECONDS]
+        old += [run for run in dead[KEPT_RUNS:] if run not in old]
+        for run in old:  # the record first: a folder without a record is litter, the reverse stays unknown
+            with self._write() as connection:
+                connection.execute("DELETE FROM runs WHERE id = ?", (run.id,))
+            shutil.rmtree(self.folder(run.id), ignore_errors=True)
+        return (*(run.id for run in old), *self._prune_litter(in_use, moment))
+
+    def _prune_litter(self, in_use: Collection[str], moment: float) -> Iterator[str]:
+        """Remove folders that no record knows: a start that was killed before it was published."""
+        known = {row[0] for row in self._read().execute("SELECT id FROM runs")}
+        try:
+            names = sorted(os.listdir(self._folder))
+        except OSError:
+            return
+        for name in names:
+            path = self.folder(name)
+            if name in known or name in in_use:
+                continue
+            locks = [os.path.join(path, lock) for lock in (KEEPER_LOCK, SUPERVISOR_LOCK)]
+            held = any(os.path.lexists(lock) and probe(lock) is not Liveness.DEAD for lock in locks)
+            with contextlib.suppress(OSError):
+                if not held and moment - os.lstat(path).st_mtime > _ABANDONED_SECONDS:
+                    shutil.rmtree(path, ignore_errors=True)
+                    yield name
+
+    @staticmethod
+    def _get(connection: sqlite3.Connection, run_id: str) -> RunRecord | None:
+        row = connection.execute("SELECT record FROM runs WHERE id = ?", (run_id,)).fetchone()
+        return None if row is None else _decode(row[0])
+
+    @staticmethod
+    def _put(connection: sqlite3.Connection, record: RunRecord) -> None:
+        connection.execute(
+            "INSERT OR REPLACE INTO runs (id, identity, started_at, ended_at, record) VALUES (?, ?, ?, ?, ?)",
+            (record.id, record.worktree_identity, record.started_at, record.ended_at, msgspec.json.encode(record)),
+        )
+
+
+_decode = msgspec.json.Decoder(RunRecord).decode
