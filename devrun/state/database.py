@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from devrun.errors import StateError
 from devrun.state.folder import unusable
@@ -47,46 +48,83 @@ MIGRATIONS: tuple[str, ...] = (
 SCHEMA = len(MIGRATIONS)
 
 
-def open_writable(folder: str) -> sqlite3.Connection:
+class Database:
+    """The open database: rows out, and changes in one transaction at a time."""
+
+    def __init__(self, folder: str, connection: sqlite3.Connection, *, writable: bool) -> None:
+        self.path = os.path.join(folder, FILE)
+        self.writable = writable
+        self._connection: sqlite3.Connection | None = connection
+
+    def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a SELECT."""
+        connection = self._open()
+        with explained(self.path):
+            return connection.execute(statement, values).fetchall()
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> int:
+        """Change rows, inside `writing`; return how many."""
+        return self._open().execute(statement, values).rowcount
+
+    def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Change rows, inside `writing`."""
+        self._open().executemany(statement, rows)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the machine-wide lock for one read–choose–write: all of it is kept, or nothing.
+
+        Inside another `writing` the outer one goes on.
+        """
+        if not self.writable:
+            raise StateError(f"state `{self.path}` is open for reading only")
+        connection = self._open()
+        with explained(self.path):
+            if connection.in_transaction:
+                yield
+            else:
+                with _transaction(connection):
+                    yield
+
+    def close(self) -> None:
+        """Close it; a second time does nothing."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StateError(f"state `{self.path}` is closed")
+        return self._connection
+
+
+def open_writable(folder: str) -> Database:
     """Open (make, migrate) the database of an existing folder for reading and writing."""
     path = os.path.join(folder, FILE)
     with explained(path):
         if os.path.exists(path):
             connection = _connect(path, "rw")
             if _version(connection, path) == SCHEMA:
-                return connection
+                return Database(folder, connection, writable=True)
             connection.close()
-        return _create(folder, path)
+        return Database(folder, _create(folder, path), writable=True)
 
 
-def open_readable(folder: str) -> sqlite3.Connection:
+def open_readable(folder: str) -> Database:
     """Open the database for reading only; nothing is made, an absent one is empty.
 
     An older schema is read through a migrated copy in memory.
     """
     path = os.path.join(folder, FILE)
     if not os.path.exists(path):
-        return _in_memory(None)
+        return Database(folder, _in_memory(None), writable=False)
     with explained(path):
         connection = _connect_readable(path)
         if _version(connection, path) < SCHEMA:
             old = connection
             connection = _in_memory(old)
             old.close()
-        return connection
-
-
-@contextlib.contextmanager
-def writing(connection: sqlite3.Connection) -> Iterator[None]:
-    """Hold the machine-wide lock for one read–choose–write; all of it is kept, or nothing."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
+        return Database(folder, connection, writable=False)
 
 
 @contextlib.contextmanager
@@ -114,6 +152,18 @@ def rebuild_command(path: str) -> str:
     import shlex
 
     return f"mv {shlex.quote(path)} {shlex.quote(path + '.broken')}"
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
 
 
 def _corrupt(path: str, reason: str) -> StateError:
@@ -164,7 +214,7 @@ def _create(folder: str, path: str) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode=WAL")
         finally:
             os.umask(mask)
-        with writing(connection):
+        with _transaction(connection):
             _migrate(connection, _version(connection, path))
         return connection
 

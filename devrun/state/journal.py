@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct
+
+from devrun.state.database import Database
 
 KEPT_ROWS = 20_000
 """About 6 MB.  Fewer forgets last week on a machine with many agents; more slows `devrun history`."""
@@ -36,13 +36,8 @@ class JournalRow(Struct, frozen=True):
 class Journal:
     """The table of past acts."""
 
-    def __init__(
-        self,
-        read: Callable[[], sqlite3.Connection],
-        write: Callable[[], contextlib.AbstractContextManager[sqlite3.Connection]],
-    ) -> None:
-        self._read = read
-        self._write = write
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def record(self, rows: Iterable[JournalRow]) -> None:
         """Add rows (a `time` of 0 means now) and drop the oldest beyond the bound."""
@@ -50,16 +45,16 @@ class Journal:
         stamped = [msgspec.structs.replace(row, time=now) if row.time == 0 else row for row in rows]
         if not stamped:
             return
-        with self._write() as connection:
-            connection.executemany(
+        with self._database.writing():
+            self._database.execute_many(
                 "INSERT INTO journal (time, record) VALUES (?, ?)",
                 [(row.time, msgspec.json.encode(row)) for row in stamped],
             )
-            connection.execute("DELETE FROM journal WHERE id <= (SELECT max(id) FROM journal) - ?", (KEPT_ROWS,))
+            self._database.execute("DELETE FROM journal WHERE id <= (SELECT max(id) FROM journal) - ?", (KEPT_ROWS,))
 
     def history(self, *, since: float = 0.0, limit: int | None = None) -> list[JournalRow]:
         """Return the rows at or after `since` (seconds since the epoch), the last `limit`, oldest first."""
-        rows = self._read().execute(
+        rows = self._database.query(
             "SELECT record FROM journal WHERE time >= ? ORDER BY id DESC LIMIT ?",
             (since, -1 if limit is None else limit),
         )

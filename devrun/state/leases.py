@@ -6,14 +6,14 @@ revision, so that a release decided on an old reading does nothing.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from devrun.model import FileId, PortBase, PortSet
+from devrun.state.database import Database
 
 
 class Lease(Struct, frozen=True):
@@ -64,76 +64,78 @@ class Leases:
     `put`, `hold_fixed` and `remove` belong inside `State.writing`.
     """
 
-    def __init__(self, read: Callable[[], sqlite3.Connection]) -> None:
-        self._read = read
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def get(self, identity: str) -> Lease | None:
         """Return the lease of a worktree, or None."""
-        row = self._read().execute(f"{_SELECT} WHERE identity = ?", (identity,)).fetchone()
-        return None if row is None else _lease(row)
+        rows = self._database.query(f"{_SELECT} WHERE identity = ?", (identity,))
+        return _lease(rows[0]) if rows else None
 
     def all(self) -> list[Lease]:
         """Return every lease, by repository, slot and path."""
-        leases = [_lease(row) for row in self._read().execute(_SELECT)]
+        leases = [_lease(row) for row in self._database.query(_SELECT)]
         return sorted(leases, key=lambda lease: (lease.repository or lease.root, lease.slot, lease.root))
 
     def slots_of(self, repository: str, *, besides: str) -> set[int]:
         """Return the slots that are leased in one repository."""
-        rows = self._read().execute(
+        rows = self._database.query(
             "SELECT slot FROM leases WHERE repository = ? AND identity != ?", (repository, besides)
         )
         return {row[0] for row in rows}
 
     def taken_ports(self, *, besides: str) -> set[int]:
         """Return every port that some other lease holds."""
-        return {row[0] for row in self._read().execute("SELECT port FROM lease_ports WHERE identity != ?", (besides,))}
+        return {row[0] for row in self._database.query("SELECT port FROM lease_ports WHERE identity != ?", (besides,))}
 
     def holders(self, ports: Iterable[int], *, besides: str) -> list[Lease]:
         """Return the other leases that hold one of `ports`."""
         found: dict[str, Lease] = {}
         for port in ports:
-            rows = self._read().execute(_SELECT_HOLDERS, (port, besides))
+            rows = self._database.query(_SELECT_HOLDERS, (port, besides))
             found |= {row[0]: _lease(row) for row in rows}
         return list(found.values())
 
     def held_ports(self, identity: str) -> set[int]:
         """Return the ports a lease holds: its own, and while its run lives those of its last configuration."""
-        return {row[0] for row in self._read().execute("SELECT port FROM lease_ports WHERE identity = ?", (identity,))}
+        return {row[0] for row in self._database.query("SELECT port FROM lease_ports WHERE identity = ?", (identity,))}
 
     def put(self, lease: Lease, ports: Iterable[int], *, surplus: bool = False) -> None:
         """Write a lease and exactly these ports."""
-        connection = self._read()
+        database = self._database
         plain = msgspec.structs.replace(lease, revision=0, surplus=False)
-        connection.execute(
+        database.execute(
             "INSERT INTO leases (identity, repository, slot, revision, surplus, record) VALUES (?, ?, ?, 1, ?, ?) "
             "ON CONFLICT (identity) DO UPDATE SET repository = excluded.repository, slot = excluded.slot, "
             "revision = revision + 1, surplus = excluded.surplus, record = excluded.record",
             (lease.identity, lease.repository, lease.slot, surplus, msgspec.json.encode(plain)),
         )
-        connection.execute("DELETE FROM lease_ports WHERE identity = ?", (lease.identity,))
+        database.execute("DELETE FROM lease_ports WHERE identity = ?", (lease.identity,))
         rows = [(port, lease.identity) for port in set(ports)]
-        connection.executemany("INSERT INTO lease_ports (port, identity) VALUES (?, ?)", rows)
+        database.execute_many("INSERT INTO lease_ports (port, identity) VALUES (?, ?)", rows)
 
     def remove(self, lease: Lease) -> bool:
         """Remove a lease that is still at the revision that was read; tell whether it was."""
-        connection = self._read()
-        gone = connection.execute(
+        database = self._database
+        gone = database.execute(
             "DELETE FROM leases WHERE identity = ? AND revision = ?", (lease.identity, lease.revision)
-        ).rowcount
+        )
         if gone:
-            connection.execute("DELETE FROM lease_ports WHERE identity = ?", (lease.identity,))
-            connection.execute("DELETE FROM fixed_ports WHERE identity = ?", (lease.identity,))
+            database.execute("DELETE FROM lease_ports WHERE identity = ?", (lease.identity,))
+            database.execute("DELETE FROM fixed_ports WHERE identity = ?", (lease.identity,))
         return bool(gone)
 
     def fixed_holds(self) -> dict[int, FixedHold]:
         """Return who last started a service on which fixed port."""
-        rows = self._read().execute("SELECT port, identity, service FROM fixed_ports")
+        rows = self._database.query("SELECT port, identity, service FROM fixed_ports")
         return {row[0]: FixedHold(row[1], row[2]) for row in rows}
 
     def hold_fixed(self, identity: str, ports: Mapping[int, str]) -> None:
         """Record the holder of fixed ports (port → service)."""
         rows = [(port, identity, service) for port, service in ports.items()]
-        self._read().executemany("INSERT OR REPLACE INTO fixed_ports (port, identity, service) VALUES (?, ?, ?)", rows)
+        self._database.execute_many(
+            "INSERT OR REPLACE INTO fixed_ports (port, identity, service) VALUES (?, ?, ?)", rows
+        )
 
 
 _SELECT = "SELECT identity, revision, surplus, record FROM leases"
@@ -141,5 +143,5 @@ _SELECT_HOLDERS = f"{_SELECT} JOIN lease_ports USING (identity) WHERE port = ? A
 _decode = msgspec.json.Decoder(Lease).decode
 
 
-def _lease(row: tuple[str, int, int, bytes]) -> Lease:
+def _lease(row: tuple[Any, ...]) -> Lease:
     return msgspec.structs.replace(_decode(row[3]), revision=row[1], surplus=bool(row[2]))

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
 
 from devrun.model import Liveness, ProcessIdentity, RunRecord
+from devrun.state.database import Database, explained
 from devrun.system.locks import probe
 
 KEEPER_LOCK, SUPERVISOR_LOCK = "keeper.lock", "supervisor.lock"
@@ -36,15 +36,9 @@ _CLOSING_SECONDS = 60.0
 class Runs:
     """The table of runs, and the folder `runs/<id>/` of each."""
 
-    def __init__(
-        self,
-        folder: str,
-        read: Callable[[], sqlite3.Connection],
-        write: Callable[[], contextlib.AbstractContextManager[sqlite3.Connection]],
-    ) -> None:
+    def __init__(self, folder: str, database: Database) -> None:
         self._folder = os.path.join(folder, "runs")
-        self._read = read
-        self._write = write
+        self._database = database
 
     def folder(self, run_id: str) -> str:
         """Return the folder of a run: locks and logs."""
@@ -53,33 +47,34 @@ class Runs:
     def make_folder(self, run_id: str) -> str:
         """Make the folder of a new run, 0700, and return it."""
         path = self.folder(run_id)
-        os.makedirs(path, mode=0o700)
+        with explained(path):
+            os.makedirs(path, mode=0o700)
         return path
 
     def publish(self, record: RunRecord) -> None:
         """Make a run known (or replace its record).  Both locks must be held by now."""
-        with self._write() as connection:
-            self._put(connection, record)
+        with self._database.writing():
+            self._put(record)
 
     def update(self, run_id: str, **changes: object) -> RunRecord | None:
         """Change fields of a record (`groups`, `socket`, `ended_at`, …); None when there is no such run."""
-        with self._write() as connection:
-            record = self._get(connection, run_id)
+        with self._database.writing():
+            record = self.get(run_id)
             if record is not None:
                 record = msgspec.structs.replace(record, **changes)
-                self._put(connection, record)
+                self._put(record)
             return record
 
     def set_group(self, run_id: str, service: str, anchor: ProcessIdentity | None) -> RunRecord | None:
         """Record (None: forget) the session leader of a service."""
-        with self._write() as connection:
-            record = self._get(connection, run_id)
+        with self._database.writing():
+            record = self.get(run_id)
             if record is not None:
                 groups = {name: each for name, each in record.groups.items() if name != service}
                 if anchor is not None:
                     groups[service] = anchor
                 record = msgspec.structs.replace(record, groups=groups)
-                self._put(connection, record)
+                self._put(record)
             return record
 
     def end(self, run_id: str, *, exit_code: int | None, at: float | None = None) -> RunRecord | None:
@@ -88,11 +83,12 @@ class Runs:
 
     def get(self, run_id: str) -> RunRecord | None:
         """Return the record of a run, or None."""
-        return self._get(self._read(), run_id)
+        rows = self._database.query("SELECT record FROM runs WHERE id = ?", (run_id,))
+        return _decode(rows[0][0]) if rows else None
 
     def all(self) -> list[RunRecord]:
         """Return every record, newest first."""
-        rows = self._read().execute("SELECT record FROM runs ORDER BY started_at DESC, id")
+        rows = self._database.query("SELECT record FROM runs ORDER BY started_at DESC, id")
         return [_decode(row[0]) for row in rows]
 
     def candidates(self, identity: str | None = None) -> list[RunRecord]:
@@ -101,7 +97,7 @@ class Runs:
         values: tuple[object, ...] = (time.time() - _CLOSING_SECONDS,)
         if identity is not None:
             query, values = query + " AND identity = ?", (*values, identity)
-        rows = self._read().execute(query + " ORDER BY started_at DESC, id", values)
+        rows = self._database.query(query + " ORDER BY started_at DESC, id", values)
         return [_decode(row[0]) for row in rows]
 
     def alive(self, identity: str | None = None) -> list[RunRecord]:
@@ -136,14 +132,14 @@ class Runs:
         old = [run for run in dead if run.ended_at is not None and moment - run.ended_at > KEPT_SECONDS]
         old += [run for run in dead[KEPT_RUNS:] if run not in old]
         for run in old:  # the record first: a folder without a record is litter, the reverse stays unknown
-            with self._write() as connection:
-                connection.execute("DELETE FROM runs WHERE id = ?", (run.id,))
+            with self._database.writing():
+                self._database.execute("DELETE FROM runs WHERE id = ?", (run.id,))
             shutil.rmtree(self.folder(run.id), ignore_errors=True)
         return (*(run.id for run in old), *self._prune_litter(in_use, moment))
 
     def _prune_litter(self, in_use: Collection[str], moment: float) -> Iterator[str]:
         """Remove folders that no record knows: a start that was killed before it was published."""
-        known = {row[0] for row in self._read().execute("SELECT id FROM runs")}
+        known = {row[0] for row in self._database.query("SELECT id FROM runs")}
         try:
             names = sorted(os.listdir(self._folder))
         except OSError:
@@ -159,14 +155,8 @@ class Runs:
                     shutil.rmtree(path, ignore_errors=True)
                     yield name
 
-    @staticmethod
-    def _get(connection: sqlite3.Connection, run_id: str) -> RunRecord | None:
-        row = connection.execute("SELECT record FROM runs WHERE id = ?", (run_id,)).fetchone()
-        return None if row is None else _decode(row[0])
-
-    @staticmethod
-    def _put(connection: sqlite3.Connection, record: RunRecord) -> None:
-        connection.execute(
+    def _put(self, record: RunRecord) -> None:
+        self._database.execute(
             "INSERT OR REPLACE INTO runs (id, identity, started_at, ended_at, record) VALUES (?, ?, ?, ?, ?)",
             (record.id, record.worktree_identity, record.started_at, record.ended_at, msgspec.json.encode(record)),
         )
