@@ -1,0 +1,253 @@
+"""The process table from /proc, read as cheaply as the kernel gives it (proc(5)).
+
+One `open`, `read`, `fstat` a process for the cheap columns, with bytes paths and no parsing beyond
+`split`.  The dear columns go through a descriptor of the folder /proc/PID: it stays with the
+process it was opened for and never shows a successor with the same pid, so the start token is
+compared once, right after opening, and holds for everything read through it.
+
+What cannot be read is `None`.  A process that ended meanwhile has no row.  Any other failure
+(descriptors exhausted) is raised: a table with holes would look like processes that are gone.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from devrun.model import Cwd, FileId, ProcessIdentity, ProcessRecord
+from devrun.system.columns import Column
+from devrun.system.commandlines import resolve_script, split_command_line
+from devrun.system.environments import parse_environment
+
+_CLOCK_BOOTTIME = 7  # clock_gettime(2): what start times count from, suspension included
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_GONE = (errno.ENOENT, errno.ESRCH)
+_DENIED = (errno.EACCES, errno.EPERM)
+_KERNEL_THREAD = 0x00200000  # PF_KTHREAD, include/linux/sched.h; field 9 of stat
+_DELETED = b" (deleted)"
+
+# Positions in stat after the closing parenthesis of the name, which may hold blanks and parentheses itself.
+_STATE, _PPID, _PGRP, _SESSION, _TTY, _FLAGS, _UTIME, _STIME, _THREADS, _START, _RSS = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    6,
+    11,
+    12,
+    17,
+    19,
+    21,
+)
+
+
+def works() -> bool:
+    """Whether /proc is there and speaks of the pid namespace this process lives in."""
+    try:
+        return _read(b"/proc/self/stat").split(b" ", 1)[0] == b"%d" % os.getpid()
+    except OSError:
+        return False
+
+
+def read_rows() -> Iterator[ProcessRecord]:
+    """Yield the cheap columns of everybody, in the order of /proc."""
+    booted_at = time.time() - time.clock_gettime(_CLOCK_BOOTTIME)
+    euid = os.geteuid()
+    for name in os.listdir(b"/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            descriptor = os.open(b"/proc/" + name + b"/stat", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in _GONE or error.errno in _DENIED:
+                continue
+            raise
+        try:
+            stat = os.read(descriptor, 2048)
+            uid: int | None = os.fstat(descriptor).st_uid
+        except ProcessLookupError:
+            continue
+        finally:
+            os.close(descriptor)
+        closing = stat.rfind(b")")
+        fields = stat[closing + 2 :].split(None, 22)
+        if uid == 0 and euid != 0 and not int(fields[_FLAGS]) & _KERNEL_THREAD:
+            uid = _uid_of(name)
+        pid, start = int(name), int(fields[_START])
+        yield ProcessRecord(
+            identity=ProcessIdentity(pid, start),
+            ppid=int(fields[_PPID]),
+            pgid=int(fields[_PGRP]),
+            sid=int(fields[_SESSION]),
+            tty=int(fields[_TTY]) & 0xFFFFFFFF,
+            uid=uid,
+            state=_state(fields),
+            name=stat[stat.find(b"(") + 1 : closing].decode("utf-8", "replace"),
+            cpu_seconds=(int(fields[_UTIME]) + int(fields[_STIME])) / _TICKS,
+            rss=int(fields[_RSS]) * _PAGE,
+            started_at=booted_at + start / _TICKS,
+        )
+
+
+def read_facts(record: ProcessRecord, columns: Column) -> ProcessRecord | None:
+    """Return `record` with the dear columns filled in, None when that process is gone."""
+    try:
+        folder = os.open(b"/proc/%d" % record.pid, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in _GONE:
+            return None
+        if error.errno in _DENIED:
+            return record
+        raise
+    try:
+        return _read_facts(record, columns, folder)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    finally:
+        os.close(folder)
+
+
+def _read_facts(record: ProcessRecord, columns: Column, folder: int) -> ProcessRecord | None:
+    if _token(folder) != record.identity.start_token:
+        return None
+    argv, exe, script, cwd = record.argv, record.exe, record.script, record.cwd
+    environment, pid_namespace, mount_namespace = record.environment, record.pid_namespace, record.mount_namespace
+    if columns & Column.CWD:
+        cwd = _cwd(folder)
+    if columns & Column.ARGV:
+        raw = _try_read(b"cmdline", folder)
+        argv = None if raw is None else split_command_line(raw)
+        link = _try_link(b"exe", folder)
+        exe = None if link is None else link.removesuffix(_DELETED).decode("utf-8", "replace")
+        script = resolve_script(argv, exe, lambda: _path_of(cwd or _cwd(folder)))
+    if columns & Column.ENVIRONMENT:
+        raw = _try_read(b"environ", folder)
+        environment = None if raw is None else parse_environment(raw)
+    if columns & Column.NAMESPACES:
+        pid_namespace, mount_namespace = _namespace(b"ns/pid", folder), _namespace(b"ns/mnt", folder)
+    if (columns & Column.CWD and cwd is None) or (columns & Column.ARGV and argv is None):
+        _token(folder)  # raises when the process ended while it was read
+    return msgspec.structs.replace(
+        record,
+        argv=argv,
+        exe=exe,
+        script=script,
+        cwd=cwd,
+        environment=environment,
+        pid_namespace=pid_namespace,
+        mount_namespace=mount_namespace,
+    )
+
+
+def identify(pid: int) -> ProcessIdentity | None:
+    """Return who has `pid` now, None when nobody has."""
+    fields = _fields_of(pid)
+    return None if fields is None else ProcessIdentity(pid, int(fields[_START]))
+
+
+def has_ended(identity: ProcessIdentity) -> bool:
+    """Whether this process is gone, is a zombie, or has a successor with its pid."""
+    fields = _fields_of(identity.pid)
+    return fields is None or int(fields[_START]) != identity.start_token or _state(fields) in ("Z", "X")
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot (random(4))."""
+    return _read(b"/proc/sys/kernel/random/boot_id").decode("ascii").strip()
+
+
+def _cwd(folder: int) -> Cwd | None:
+    """Read the raw link: the kernel marks a deleted folder with ` (deleted)`, which may also be part of a name."""
+    link = _try_link(b"cwd", folder)
+    if link is None or not link.startswith(b"/"):
+        return None
+    file_id = _file_id(b"cwd", folder)
+    deleted = link.endswith(_DELETED) and (file_id is None or _file_id(link, None) != file_id)
+    path = link.removesuffix(_DELETED) if deleted else link
+    return Cwd(path=os.fsdecode(path), deleted=deleted, file_id=file_id)
+
+
+def _path_of(cwd: Cwd | None) -> str | None:
+    return None if cwd is None else cwd.path
+
+
+def _file_id(path: bytes, folder: int | None) -> FileId | None:
+    try:
+        found = os.stat(path, dir_fd=folder)
+    except OSError:
+        return None
+    return FileId(found.st_dev, found.st_ino)
+
+
+def _namespace(name: bytes, folder: int) -> int | None:
+    link = _try_link(name, folder)  # `pid:[4026531836]`, namespaces(7)
+    return None if link is None else int(link[link.index(b"[") + 1 : -1])
+
+
+def _state(fields: list[bytes]) -> str:
+    """Return the state letter; a leader that ended before its other threads is no zombie yet (pthread_exit(3))."""
+    if fields[_STATE] == b"Z" and int(fields[_THREADS]) > 1:
+        return "S"
+    return fields[_STATE].decode("ascii")
+
+
+def _token(folder: int) -> int:
+    stat = _read(b"stat", folder)
+    return int(stat[stat.rfind(b")") + 2 :].split(None, 20)[_START])
+
+
+def _fields_of(pid: int) -> list[bytes] | None:
+    try:
+        stat = _read(b"/proc/%d/stat" % pid)
+    except OSError as error:
+        if error.errno in _GONE:
+            return None
+        raise
+    return stat[stat.rfind(b")") + 2 :].split(None, 22)
+
+
+def _uid_of(name: bytes) -> int | None:
+    """Return the effective uid from status: the owner of /proc/PID is root for whoever may not be dumped.
+
+    Such are programs with file capabilities (a node that may bind port 80), which are ours all the same.
+    """
+    try:
+        status = _read(b"/proc/" + name + b"/status")
+    except OSError:
+        return None
+    start = status.find(b"\nUid:")
+    return None if start < 0 else int(status[start + 5 :].split(None, 2)[1])
+
+
+def _try_read(name: bytes, folder: int) -> bytes | None:
+    try:
+        return _read(name, folder)
+    except OSError:
+        return None
+
+
+def _try_link(name: bytes, folder: int) -> bytes | None:
+    try:
+        return os.readlink(name, dir_fd=folder)
+    except OSError:
+        return None
+
+
+def _read(path: bytes, folder: int | None = None) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        chunk = os.read(descriptor, 8192)
+        if len(chunk) < 4096:  # noqa: PLR2004 - proc files are handed out in pages: less than one is all
+            return chunk
+        chunks = [chunk]
+        while chunk := os.read(descriptor, 65536):
+            chunks.append(chunk)
+        return b"".join(chunks)
+    finally:
+        os.close(descriptor)

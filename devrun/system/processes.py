@@ -1,0 +1,123 @@
+"""Read the process table: cheap columns for everybody, dear ones for candidates.
+
+`read_snapshot` costs tens of milliseconds for thousands of processes, `read_details` is for the
+rows that a decision looks at twice.  Two backends give the same facts: /proc on Linux
+(`linux_table`), psutil elsewhere (`portable_table`).  Which one is found by trying;
+`DEVRUN_PORTABLE=1` forces every portable path and is how Linux tests what macOS will run.
+
+A snapshot is not atomic.  It never holds a row for a process that cannot be identified, and its
+unreadable facts are `None`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from devrun.errors import DevrunError
+from devrun.model import ProcessIdentity, ProcessRecord, ProcessSnapshot
+from devrun.system.columns import Column
+
+__all__ = ["Column", "boot_id", "has_ended", "identify", "is_portable", "read_details", "read_snapshot"]
+
+
+class Table(Protocol):
+    """What a backend offers; a module is one."""
+
+    def read_rows(self) -> Iterator[ProcessRecord]:
+        """Yield the cheap columns of everybody."""
+        ...
+
+    def read_facts(self, record: ProcessRecord, columns: Column, /) -> ProcessRecord | None:
+        """Fill in the dear columns; None when that process is gone."""
+        ...
+
+    def identify(self, pid: int, /) -> ProcessIdentity | None:
+        """Return who has `pid` now."""
+        ...
+
+    def has_ended(self, identity: ProcessIdentity, /) -> bool:
+        """Whether this process is gone, a zombie, or has a successor with its pid."""
+        ...
+
+    def boot_id(self) -> str:
+        """Return what tells this boot from every other."""
+        ...
+
+
+def read_snapshot(*, listeners: bool = False) -> ProcessSnapshot:
+    """Read the cheap columns of every process, and with `listeners` every listening TCP socket with its holders."""
+    from devrun.system.sockets import read_listeners
+
+    return ProcessSnapshot(
+        _table().read_rows(),
+        self_pid=os.getpid(),
+        boot_id=boot_id(),
+        listeners=read_listeners() if listeners else None,
+    )
+
+
+def read_details(snapshot: ProcessSnapshot, pids: Iterable[int], columns: Column = Column.ALL) -> ProcessSnapshot:
+    """Return the snapshot with the dear columns of `pids` filled in, and without those of them that are gone.
+
+    A pid that now belongs to another process counts as gone.  Facts of columns that were not asked
+    for stay as they are.
+    """
+    table = _table()
+    rows: dict[int, ProcessRecord] = {record.pid: record for record in snapshot}
+    for pid in dict.fromkeys(pids):
+        record = rows.get(pid)
+        if record is None:
+            continue
+        filled = table.read_facts(record, columns)
+        if filled is None:
+            del rows[pid]
+        else:
+            rows[pid] = filled
+    return ProcessSnapshot(
+        rows.values(), self_pid=snapshot.self_pid, boot_id=snapshot.boot_id, listeners=snapshot.listeners
+    )
+
+
+def identify(pid: int) -> ProcessIdentity | None:
+    """Return the identity of whoever has `pid` now (a zombie included), None when nobody has."""
+    return _table().identify(pid) if pid > 0 else None
+
+
+def has_ended(identity: ProcessIdentity) -> bool:
+    """Whether this very process is gone.  A zombie is: only its parent's `wait` is missing."""
+    return _table().has_ended(identity)
+
+
+@functools.cache
+def boot_id() -> str:
+    """Return the id of this boot: start tokens of two boots say nothing about each other."""
+    return _table().boot_id()
+
+
+def is_portable() -> bool:
+    """Whether only what every POSIX system has may be used (`DEVRUN_PORTABLE=1`, or no Linux)."""
+    return sys.platform != "linux" or os.environ.get("DEVRUN_PORTABLE", "") not in ("", "0")
+
+
+def _table() -> Table:
+    return _choose_table(portable=is_portable())
+
+
+@functools.cache
+def _choose_table(*, portable: bool) -> Table:
+    if not portable:
+        from devrun.system import linux_table
+
+        if linux_table.works():
+            return linux_table
+        raise DevrunError(
+            "the process table in /proc is missing or belongs to another pid namespace",
+            hint="mount the container's own /proc: `mount -t proc proc /proc`",
+        )
+    from devrun.system import portable_table
+
+    return portable_table
