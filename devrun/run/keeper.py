@@ -1,0 +1,147 @@
+"""The keeper: the process people see.  It starts the supervisor, forwards signals, and waits.
+
+It does no work of its own, so there is little that can end it; and it is a subreaper, so that when
+the supervisor dies, even by SIGKILL, every descendant of the run becomes the keeper's child.  It
+then hands them to the one decision and stops them.
+
+Signals are blocked and taken by sigwait: none is lost between two lines of code, and an idle keeper
+never wakes.  What was ignored when devrun started (nohup) stays ignored.  SIGTSTP and SIGCONT are
+left alone: Ctrl-Z stops the keeper only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import msgspec
+
+from devrun.model import ProcessIdentity
+from devrun.run.plan import STOP_MARGIN, RunResult
+from devrun.system.control import send_to
+from devrun.system.kernel import become_subreaper
+from devrun.system.processes import identify
+
+_BY_SIGNAL = 128
+STOPPING = signal.SIGUSR1
+"""From the supervisor: it has begun to stop, so the time it may take runs from now."""
+
+ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_FORWARDED = (*ASKING, signal.SIGWINCH)
+_WAITED = (*_FORWARDED, signal.SIGCHLD, signal.SIGALRM, STOPPING)
+
+
+def block_signals() -> frozenset[signal.Signals]:
+    """Block what the keeper waits for, ignored ones left out; return the set it waits for."""
+    waited = frozenset(each for each in _WAITED if signal.getsignal(each) is not signal.SIG_IGN)
+    for each in waited:  # a pending signal that is ignored or default-ignored would be thrown away
+        signal.signal(each, _never_called)
+    signal.pthread_sigmask(signal.SIG_BLOCK, waited)
+    return waited
+
+
+def _never_called(_signum: int, _frame: object) -> None:
+    """Give a blocked signal a handler, so that the kernel keeps it pending."""
+
+
+class Keeper:
+    """Waits for a supervisor, and clears up after one that cannot."""
+
+    def __init__(self, grace: float, *, clear: Callable[[], int]) -> None:
+        """`grace` is the longest any service may take to end, in seconds.
+
+        `clear` stops whatever is left of the run and returns how many processes it stopped.
+        """
+        self._grace = grace
+        self._clear = clear
+        self._is_timed = False
+
+    def keep(self, start: Callable[[int], RunResult], *, on_forked: Callable[[], None]) -> RunResult:
+        """Fork the supervisor, wait for it, return how the run ended.
+
+        `start` runs in the child with the read end of a pipe whose end of file says that the keeper
+        is gone; it returns the result of the run.  `on_forked` is called here, after the fork.
+        """
+        waited = block_signals()
+        become_subreaper()
+        life_reader, life_writer = os.pipe()
+        result_reader, result_writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(life_writer)
+            os.close(result_reader)
+            _supervise(start, life_reader, result_writer)
+        os.close(life_reader)
+        os.close(result_writer)
+        on_forked()
+        os.chdir("/")
+        supervisor = identify(pid)
+        status = self._wait(pid, supervisor, waited)
+        with open(result_reader, "rb") as reader:
+            said = reader.read()
+        os.close(life_writer)
+        if status == 0 and said:
+            return msgspec.msgpack.decode(said, type=RunResult)
+        return self._clear_up(status)
+
+    def _wait(self, pid: int, supervisor: ProcessIdentity | None, waited: frozenset[signal.Signals]) -> int:
+        """Forward signals until the supervisor has ended; kill one that does not end in time."""
+        while True:
+            signum = signal.sigwait(waited)
+            if signum == signal.SIGCHLD:
+                ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
+                if ended is not None:
+                    return ended.si_status if ended.si_code == os.CLD_EXITED else _BY_SIGNAL + ended.si_status
+                _reap_others(pid)
+            elif supervisor is None:
+                continue
+            elif signum == signal.SIGALRM:
+                send_to(supervisor, signal.SIGKILL)
+            elif signum in _FORWARDED:
+                send_to(supervisor, signum)
+            if signum == STOPPING or signum in ASKING:
+                self._start_clock()
+
+    def _start_clock(self) -> None:
+        """Have SIGALRM say when the supervisor has had its time; only the first call counts."""
+        if not self._is_timed:
+            self._is_timed = True
+            signal.setitimer(signal.ITIMER_REAL, self._grace + STOP_MARGIN)
+
+    def _clear_up(self, status: int) -> RunResult:
+        stopped = self._clear()
+        word = f"signal {status - _BY_SIGNAL}" if status > _BY_SIGNAL else f"exit code {status}"
+        return RunResult(
+            exit_code=status or 1,
+            message=f"the supervisor ended with {word}; {stopped} processes it left were stopped",
+            hint="`devrun history` lists them" if stopped else None,
+            is_error=True,
+        )
+
+
+def _reap_others(supervisor: int) -> None:
+    """Wait for adopted children that ended; the supervisor itself is not touched."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid == supervisor:
+            return
+        os.waitid(os.P_PID, ended.si_pid, os.WEXITED | os.WNOHANG)
+
+
+def _supervise(start: Callable[[int], RunResult], life: int, report: int) -> None:
+    """In the forked supervisor: never returns.  A crash is reported, and the keeper clears up."""
+    code = 70
+    try:
+        result = start(life)
+        os.write(report, msgspec.msgpack.encode(result))
+        code = 0
+    except BaseException as error:  # noqa: BLE001 - the boundary of this process
+        from devrun.report.crash import report_bug
+
+        report_bug(error, ["supervisor"])
+    finally:
+        os._exit(code)

@@ -1,0 +1,84 @@
+"""Make a plan happen: locks, keeper, supervisor, and the clean-up after either is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+
+from devrun.cleanup import TreeRequest, teardown
+from devrun.errors import StateError
+from devrun.model import Outcome, ProcessIdentity
+from devrun.run.book import RunBook, hold_as_keeper
+from devrun.run.gate import Gate
+from devrun.run.keeper import Keeper
+from devrun.run.plan import RunPlan, RunResult
+from devrun.run.supervisor import Supervisor
+from devrun.state import State, open_state
+from devrun.system.execute import run as wait_through
+from devrun.system.kernel import become_subreaper, signal_on_parent_death
+from devrun.system.locks import FileLock
+from devrun.system.processes import identify
+
+
+def run_to_end(plan: RunPlan, state: State, starting: FileLock) -> RunResult:
+    """Run the plan's services in the foreground of this process and return how it ended.
+
+    `state` is closed here: SQLite's connection must not cross the fork.  `starting` is the
+    worktree's lock, given back when the run is published.
+    """
+    folder = state.runs.make_folder(plan.id)
+    state.close()
+    keeper_lock = hold_as_keeper(folder)
+    keeper = own_identity()
+
+    def supervise(life: int) -> RunResult:
+        keeper_lock.close()
+        os.setsid()
+        os.chdir("/")
+        become_subreaper()
+        signal_on_parent_death(signal.SIGTERM)
+        with open_state(path=plan.state_path) as own_state:
+            book = RunBook(plan, own_state)
+            book.publish(plan, keeper=keeper, supervisor=own_identity())
+            starting.close()
+            supervisor = Supervisor(plan, keeper=keeper, life=life, gate=Gate(plan, book), folder=folder)
+            return supervisor.run()
+
+    return Keeper(plan.grace, clear=lambda: clear_after_supervisor(plan)).keep(supervise, on_forked=starting.close)
+
+
+def own_identity() -> ProcessIdentity:
+    """Return the identity of this process.  Raises StateError where the process table hides it."""
+    identity = identify(os.getpid())
+    if identity is None:
+        raise StateError("this process cannot be found in the process table", hint="is /proc mounted?")
+    return identity
+
+
+def clear_after_supervisor(plan: RunPlan) -> int:
+    """In the keeper: stop what a dead supervisor left; return how many processes that were.
+
+    On Linux they are this process's children now, by adoption.  Elsewhere the recorded session
+    leaders lead to them.  A further Ctrl-C skips the grace.
+    """
+    with open_state(path=plan.state_path) as state:
+        record = state.runs.get(plan.id)
+        leaders: Mapping[str, ProcessIdentity] = {} if record is None else record.groups
+        report = wait_through(
+            teardown(
+                TreeRequest(
+                    run=plan.id,
+                    state_dir=plan.state_path,
+                    worktree=plan.worktree.root,
+                    leaders=leaders,
+                    signals={service.name: int(service.stop.signal) for service in plan.services},
+                    deadline=time.monotonic() + plan.grace,
+                    hurry=lambda: signal.SIGINT in signal.sigpending(),
+                    everything=True,
+                )
+            )
+        )
+        state.runs.end(plan.id, exit_code=1)
+    return sum(result.outcome is not Outcome.SURVIVED for result in report.results)

@@ -1,0 +1,67 @@
+"""What a run is made of, decided before the first process: the value `up` hands to the keeper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from devrun.config.project import Project, Service
+from devrun.model import PortSet, ProcessIdentity, Worktree
+
+STOP_MARGIN = 2.0
+"""Seconds a supervisor may take beyond the grace.  Less, and a loaded machine loses the orderly
+stop; more, and a supervisor that hangs keeps the terminal for longer than people wait."""
+
+
+class OutputOptions(Struct, frozen=True):
+    """How the services' output is shown.  `colour` is decided already."""
+
+    prefix: bool = True
+    timestamps: bool = False
+    colour: bool = False
+
+
+class Binding(Struct, frozen=True):
+    """Whose death ends the run.  `ancestors` launched it; `owner` was named or found."""
+
+    ancestors: tuple[ProcessIdentity, ...] = ()
+    owner: ProcessIdentity | None = None
+
+    @property
+    def watched(self) -> tuple[ProcessIdentity, ...]:
+        """Everybody whose death ends the run."""
+        return self.ancestors if self.owner is None else (*self.ancestors, self.owner)
+
+
+class RunPlan(Struct, frozen=True):
+    """One `devrun up`.  `services` are expanded and in start order; `environments` are complete.
+
+    `project` is kept for services that are added to the run later.
+    """
+
+    id: str
+    project: Project
+    worktree: Worktree
+    ports: PortSet
+    services: tuple[Service, ...]
+    environments: Mapping[str, Mapping[str, str]]
+    state_path: str
+    output: OutputOptions = OutputOptions()
+    binding: Binding = Binding()
+    detached: bool = False
+    ready_timeout: float | None = None
+
+    @property
+    def grace(self) -> float:
+        """The longest time any service may take to end, in seconds."""
+        return max((service.stop.timeout for service in self.services), default=0.0)
+
+
+class RunResult(Struct, frozen=True):
+    """How a run ended: the exit code, and what is said about it in one line (and a hint)."""
+
+    exit_code: int
+    message: str
+    hint: str | None = None
+    is_error: bool = False

@@ -1,0 +1,117 @@
+"""From a folder and a command line to a run: who am I, which ports, is the way clear, go.
+
+The order is the safety: nothing is started before everything that can be refused has been.
+
+1. configuration, worktree, state folder: bad input ends here, with exit 2;
+2. the worktree's lock; a live run of it is refused, one that is ending is waited for;
+3. the lease of its ports, the services with their environments;
+4. one survey of the machine for the sweep of orphans and the guard of every service;
+5. the keeper forks the supervisor, which publishes the run and starts the services.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from msgspec import Struct
+
+from devrun.config.load import load_project
+from devrun.config.project import Project
+from devrun.config.select import select_services
+from devrun.errors import RefusedError
+from devrun.model import Liveness, RunRecord, Worktree
+from devrun.ports.ledger import claim
+from devrun.run.environment import common_environment, prepare_services
+from devrun.run.plan import STOP_MARGIN, Binding, OutputOptions, RunPlan
+from devrun.state import State
+from devrun.state.folder import current_folder
+from devrun.state.runs import KEEPER_LOCK, SUPERVISOR_LOCK
+from devrun.system.locks import FileLock, probe
+from devrun.worktrees.locate import locate
+
+_POLL = 0.05
+_LOCK_WAIT = 10.0
+"""Seconds for another `devrun` of this worktree to get its run published.  Shorter refuses a second
+start on a loaded machine without cause; longer looks like a hang."""
+
+
+class Request(Struct, frozen=True):
+    """What `up` was asked for."""
+
+    services: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    file: str | None = None
+    slot: int | None = None
+    detached: bool = False
+    ready_timeout: float | None = None
+    output: OutputOptions = OutputOptions()
+
+
+class Place(Struct, frozen=True):
+    """Where a command stands: the project, and the worktree it belongs to."""
+
+    project: Project
+    worktree: Worktree
+
+
+def find_place(file: str | None) -> Place:
+    """Read the configuration that holds for the current folder, and find its worktree."""
+    project = load_project(start=current_folder(), file=file)
+    return Place(project, locate(project.root))
+
+
+def lock_worktree(state: State, worktree: Worktree) -> FileLock:
+    """Take the worktree's lock, so that two starts of it follow one another."""
+    lock = FileLock.take(state.worktree_lock_path(worktree.identity), wait=_LOCK_WAIT)
+    if lock is None:
+        raise RefusedError(
+            f"another devrun command has been starting a run in `{worktree.root}` for {_LOCK_WAIT:g} s",
+            hint="`devrun ps`",
+        )
+    return lock
+
+
+def wait_for_ending_run(state: State, worktree: Worktree, *, grace: float) -> RunRecord | None:
+    """Return the live run of the worktree; one that is ending is waited for, one grace at most.
+
+    A run is ending when it says so, or when one of its two processes is gone: the other is clearing
+    up then.
+    """
+    until = time.monotonic() + grace + STOP_MARGIN
+    while True:
+        run = next(iter(state.runs.alive(worktree.identity)), None)
+        if run is None or not _is_ending(state, run) or time.monotonic() >= until:
+            return run
+        time.sleep(_POLL)
+
+
+def _is_ending(state: State, run: RunRecord) -> bool:
+    locks = (os.path.join(state.runs.folder(run.id), name) for name in (KEEPER_LOCK, SUPERVISOR_LOCK))
+    return run.stopping_at is not None or any(probe(lock) is Liveness.DEAD for lock in locks)
+
+
+def make_plan(request: Request, place: Place, state: State, *, binding: Binding) -> RunPlan:
+    """Claim the ports and work out everything the run will need."""
+    project, worktree = place.project, place.worktree
+    chosen = select_services(project, request.services, request.profiles)
+    ports = claim(state, worktree, project, slot=request.slot)
+    common = common_environment(os.environ, project, ports, colour=request.output.colour)
+    services, environments = prepare_services(chosen, common, worktree, ports)
+    return RunPlan(
+        id=new_run_id(),
+        project=project,
+        worktree=worktree,
+        ports=ports,
+        services=services,
+        environments=environments,
+        state_path=state.path,
+        output=request.output,
+        binding=binding,
+        detached=request.detached,
+        ready_timeout=request.ready_timeout,
+    )
+
+
+def new_run_id() -> str:
+    """Return an id that sorts by time and is unique on the machine."""
+    return time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + os.urandom(4).hex()

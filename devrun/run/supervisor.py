@@ -1,0 +1,227 @@
+"""The supervisor: one thread, one loop, that carries out what the state machine decides.
+
+It lives in a session of its own without a terminal and is a subreaper.  Facts (a child ended, a
+probe answered, a signal arrived, the worktree is gone) become events of `run.lifecycle`; the effects
+that come back become starts, stops, probes and timers.  However the run ends, the last act is one
+clean-up of everything that descends from this process or carries the run's stamp.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from devrun.config.project import Service
+from devrun.model import ProcessIdentity
+from devrun.run import events as ev
+from devrun.run.events import Effect, Event
+from devrun.run.gate import Gate
+from devrun.run.lifecycle import RunState, begin, step
+from devrun.run.loop import Loop, Timer
+from devrun.run.plan import RunPlan, RunResult
+from devrun.run.probing import Awaited, make_probe
+from devrun.run.screen import Screen
+from devrun.run.signals import listen
+from devrun.run.trees import Trees
+from devrun.run.watch import watch_processes, watch_worktree
+from devrun.system.control import send_to
+
+DOUBLED_INTERRUPT = 0.5
+"""Seconds within which a second SIGINT is the same Ctrl-C.  npm with bash as its script shell sends
+it twice; taking that for "now" would cut every drain.  Longer, and impatience goes unheard."""
+LAST_GRACE = 0.5
+"""Seconds a service gets when those that depend on it have used up the shared grace."""
+HUNG_UP = 128 + signal.SIGHUP
+BROKEN_PIPE = 128 + signal.SIGPIPE
+_REASONS = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "terminated",
+    signal.SIGHUP: "hung up",
+    signal.SIGQUIT: "quit",
+}
+
+
+class Supervisor:
+    """One run, from its first start to its result."""
+
+    def __init__(self, plan: RunPlan, *, keeper: ProcessIdentity, life: int, gate: Gate, folder: str) -> None:
+        """`life` is a pipe whose end of file says that the keeper is gone; `folder` is the run's."""
+        self._plan = plan
+        self._keeper = keeper
+        self._gate = gate
+        self._events: deque[Event] = deque()
+        self._loop = Loop()
+        self._screen = Screen(plan, self._loop, folder=folder)
+        self._trees = Trees(plan, self._loop, tell=self._events.append, feed=self._on_output)
+        self._awaited: dict[str, Awaited] = {}
+        self._restarts: dict[str, Timer] = {}
+        self._services: dict[str, Service] = {each.name: each for each in plan.services}
+        self._environments: dict[str, Mapping[str, str]] = dict(plan.environments)
+        self._state: RunState
+        self._stopping_since: float | None = None
+        self._interrupted_at: float | None = None
+        self._has_new_groups = False
+        self._result: RunResult | None = None
+        self._life = life
+
+    def run(self) -> RunResult:
+        """Run until everything has ended; return how."""
+        listen(self._loop, (*_REASONS, signal.SIGWINCH, signal.SIGCHLD), self._on_signal)
+        self._loop.watch(self._life, self._on_keeper_gone)
+        watch_processes(self._loop, self._plan.binding.watched, lambda why: self._stop_run(why, HUNG_UP))
+        watch_worktree(self._loop, self._plan.worktree, lambda why: self._stop_run(why, 1))
+        self._state, effects = begin(self._plan.services)
+        self._apply(effects)
+        while True:
+            self._settle()
+            if self._result is not None:
+                break
+            self._loop.turn(self._screen.patience())
+            self._screen.tend(self._trees.instances.values())
+            if self._screen.is_closed and not self._state.is_stopping:
+                self._stop_run("nobody reads the output any more", BROKEN_PIPE)
+        self._screen.close()
+        return self._result
+
+    # Facts from outside become events.
+
+    def _on_signal(self, signum: signal.Signals) -> None:
+        if signum is signal.SIGCHLD:
+            self._trees.reap()
+        elif signum is signal.SIGWINCH:
+            self._trees.resize()
+        elif os.getppid() != self._keeper.pid:
+            self._on_keeper_gone()
+        else:
+            self._on_request(signum)
+
+    def _on_request(self, signum: signal.Signals) -> None:
+        now = self._loop.now()
+        if signum is signal.SIGINT:
+            if self._interrupted_at is not None and now - self._interrupted_at >= DOUBLED_INTERRUPT:
+                self._trees.hurry()
+            self._interrupted_at = self._interrupted_at or now
+        self._stop_run(_REASONS[signum], 128 + signum)
+
+    def _on_keeper_gone(self) -> None:
+        self._loop.ignore(self._life)
+        self._stop_run("the keeper of the run was killed", HUNG_UP)
+
+    def _on_output(self, service: str, stream: str, chunk: bytes) -> None:
+        self._screen.feed(service, stream, chunk)
+        awaited = self._awaited.get(service)
+        if awaited is not None and stream != "tty":
+            awaited.feed(stream, chunk)
+
+    def _stop_run(self, reason: str, exit_code: int) -> None:
+        self._events.append(ev.StopRun(reason, exit_code))
+
+    # Events go through the state machine; effects are carried out.
+
+    def _settle(self) -> None:
+        while self._events:
+            event = self._events.popleft()
+            if isinstance(event, ev.MainExited):
+                event = self._gate.with_holder(event, self._services[event.name])
+            self._state, effects = step(self._state, event)
+            if self._state.is_stopping and self._stopping_since is None:
+                self._begin_to_stop()
+            self._apply(effects)
+        if self._has_new_groups:
+            self._has_new_groups = False
+            self._gate.book.record_groups(self._trees.anchors)
+
+    def _begin_to_stop(self) -> None:
+        """Start the shared grace; tell the keeper, and wake it where Ctrl-Z stopped it."""
+        self._stopping_since = self._loop.now()
+        self._screen.stop_waiting()
+        self._gate.book.stopping()
+        for signum in (signal.SIGUSR1, signal.SIGCONT):
+            send_to(self._keeper, signum)
+
+    def _apply(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            _HANDLERS[type(effect)](self, effect)
+
+    def _start(self, effect: ev.Start) -> None:
+        service = self._services[effect.name]
+        refusal = self._gate.refusal(service) if effect.guard else None
+        if refusal is not None:
+            self._events.append(ev.GuardRefused(effect.name, refusal))
+        else:
+            self._trees.start(service, self._environments[effect.name])
+            self._has_new_groups = True
+
+    def _stop_tree(self, effect: ev.StopTree) -> None:
+        self._trees.stop(effect.name, deadline=self._deadline(self._services[effect.name]))
+
+    def _deadline(self, service: Service) -> float:
+        """Return when a service is killed: one grace for all, counted from the start of the stop.
+
+        Who had to wait for a dependent that used the grace up still gets a moment of its own.
+        """
+        now = self._loop.now()
+        if self._stopping_since is None:
+            return now + service.stop.timeout
+        shared = self._stopping_since + service.stop.timeout
+        return max(shared, min(now + LAST_GRACE, self._stopping_since + self._plan.grace + 2 * LAST_GRACE))
+
+    def _await_ready(self, effect: ev.AwaitReady) -> None:
+        service = self._services[effect.name]
+        instance = self._trees.instances[effect.name]
+        probe = make_probe(service, instance, self._environments[effect.name], self._trees.children)
+        timeout = service.ready.timeout if self._plan.ready_timeout is None else self._plan.ready_timeout
+        self._awaited[effect.name] = Awaited(
+            effect.name, probe, timeout=timeout, loop=self._loop, tell=self._events.append
+        )
+        self._awaited[effect.name].ask()
+
+    def _cancel_ready(self, effect: ev.CancelReady) -> None:
+        awaited = self._awaited.pop(effect.name, None)
+        if awaited is not None:
+            awaited.cancel()
+
+    def _schedule_restart(self, effect: ev.ScheduleRestart) -> None:
+        due = ev.RestartDue(effect.name)
+        self._restarts[effect.name] = self._loop.call_later(effect.delay, lambda: self._events.append(due))
+
+    def _cancel_restart(self, effect: ev.CancelRestart) -> None:
+        self._restarts.pop(effect.name).cancel()
+
+    def _announce(self, effect: ev.Announce) -> None:
+        self._screen.notice(effect.text)
+
+    def _finish(self, effect: ev.Finish) -> None:
+        """Every service is down: clear what is left of the run, then it is over."""
+        began = self._stopping_since or self._loop.now()
+
+        def cleared() -> None:
+            self._gate.book.end(effect.exit_code)
+            self._result = self._conclude(effect, self._loop.now() - began)
+
+        self._trees.clear(deadline=self._loop.now() + LAST_GRACE, on_done=cleared)
+
+    def _conclude(self, effect: ev.Finish, seconds: float) -> RunResult:
+        stopped = ", ".join(sorted(self._trees.stopped))
+        message = f"{effect.message}; stopped {stopped} in {seconds:.2f} s" if stopped else effect.message
+        if self._trees.survivors:
+            message += f"; {self._trees.survivors} processes survived"
+        code = effect.exit_code or (1 if self._trees.survivors else 0)
+        is_error = code != 0 and code <= 128  # noqa: PLR2004 - beyond it a signal asked for the end
+        return RunResult(code, message, is_error=is_error)
+
+
+# ruff: noqa: SLF001 - the table of this class's own methods
+_HANDLERS: dict[type, Callable[[Supervisor, Any], None]] = {
+    ev.Start: Supervisor._start,
+    ev.StopTree: Supervisor._stop_tree,
+    ev.AwaitReady: Supervisor._await_ready,
+    ev.CancelReady: Supervisor._cancel_ready,
+    ev.ScheduleRestart: Supervisor._schedule_restart,
+    ev.CancelRestart: Supervisor._cancel_restart,
+    ev.Announce: Supervisor._announce,
+    ev.Finish: Supervisor._finish,
+}

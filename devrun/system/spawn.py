@@ -1,0 +1,108 @@
+"""Start a program in a session of its own, with nothing of ours but what it is given.
+
+One fork from the single-threaded main thread; `subprocess` is not used because it reaps on its own
+and cannot make a terminal the controlling one.  Between fork and exec the child leaves the session,
+takes its terminal, moves its descriptors into place, closes all others, and puts every signal back
+to its default (nohup and `&` hand down ignored signals, and those survive exec: signal(7)).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import termios
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+_FIRST_FREE = 64  # where descriptors are parked while 0, 1, 2, … are filled; above any target number
+_MAX_REPORT = 512
+
+
+class SpawnError(OSError):
+    """The program could not be started; `strerror` says why and `filename` names what."""
+
+
+class Spawn(Struct, frozen=True):
+    """What to start.  `descriptors` maps the child's number to ours; 0, 1 and 2 are required.
+
+    `terminal` is the descriptor (ours) of a pty's slave that becomes the controlling terminal.
+    """
+
+    argv: tuple[str, ...]
+    cwd: str
+    environment: Mapping[str, str]
+    descriptors: Mapping[int, int]
+    terminal: int | None = None
+    new_session: bool = True
+
+
+def spawn(request: Spawn, /) -> int:
+    """Start the program and return its pid once it has been exec'ed.
+
+    Raises SpawnError when the working folder or the program cannot be used; the child is reaped.
+    """
+    report_reader, report_writer = os.pipe()
+    arguments = [os.fsencode(word) for word in request.argv]
+    environment = {os.fsencode(key): os.fsencode(value) for key, value in request.environment.items()}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:  # a signal in the child before the reset would run the parent's handler there
+        pid = os.fork()
+        if pid == 0:
+            _become(request, arguments, environment, report_writer)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    os.close(report_writer)
+    with open(report_reader, "rb") as report:
+        failure = report.read(_MAX_REPORT)
+    if not failure:
+        return pid
+    os.waitpid(pid, 0)
+    number, _, name = failure.decode(errors="replace").partition(" ")
+    raise SpawnError(int(number), os.strerror(int(number)), name)
+
+
+def _become(request: Spawn, argv: Sequence[bytes], environment: Mapping[bytes, bytes], report: int) -> None:
+    """In the child: never returns."""
+    subject = request.cwd
+    try:
+        if request.new_session:
+            os.setsid()
+        if request.terminal is not None:
+            fcntl.ioctl(request.terminal, termios.TIOCSCTTY, 0)
+        os.chdir(request.cwd)
+        subject = request.argv[0]
+        report = fcntl.fcntl(report, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+        _place_descriptors(request.descriptors, report)
+        reset_signals()
+        os.execve(argv[0], list(argv), dict(environment))  # noqa: S606 - a shell is the caller's choice
+    except OSError as error:
+        os.write(report, f"{error.errno or 0} {subject}".encode()[:_MAX_REPORT])
+    finally:
+        os._exit(127)
+
+
+def _place_descriptors(descriptors: Mapping[int, int], keep: int) -> None:
+    parked = {target: fcntl.fcntl(source, fcntl.F_DUPFD, _FIRST_FREE) for target, source in descriptors.items()}
+    for target, source in parked.items():
+        os.dup2(source, target)
+    os.closerange(max(descriptors) + 1, keep)
+    os.closerange(keep + 1, _descriptor_limit())
+
+
+def _descriptor_limit() -> int:
+    try:
+        return os.sysconf("SC_OPEN_MAX")
+    except (OSError, ValueError):
+        return 4096
+
+
+def reset_signals() -> None:
+    """Put every signal back to its default disposition and unblock all."""
+    for signum in signal.valid_signals():
+        try:
+            signal.signal(signum, signal.SIG_DFL)
+        except (OSError, ValueError):  # KILL, STOP, and what the C library keeps for itself
+            continue
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
