@@ -44,7 +44,7 @@ class Display:
             lead = self._end_of_line() + prefix
         if self.sink.is_terminal:
             block = tame(block)
-        self.sink.write(lead + self._dress(speaker, block, prefix))
+        self.sink.write(self._dress(speaker, lead, block, prefix))
 
     def notice(self, text: bytes) -> None:
         """Write lines of devrun's own; they get through even when others are skipped."""
@@ -67,7 +67,7 @@ class Display:
             count, self._skipped = self._skipped, 0
             self.notice(b"%d lines are not shown: nobody read them here; `devrun logs` has all" % count)
 
-    def _dress(self, speaker: object, block: bytes, prefix: bytes) -> bytes:
+    def _dress(self, speaker: object, lead: bytes, block: bytes, prefix: bytes) -> bytes:
         """Return the block with prefixes between its lines, and remember where it leaves the cursor."""
         ended = block.endswith(b"\n")
         self._midline = not ended
@@ -76,13 +76,14 @@ class Display:
         if b"\x1b" in block:
             self._coloured = not ended
             block = close_colours(block) if ended else block
-        if ended:
-            block = block[:-1]
-        if self._prefixed:
-            block = block.replace(b"\n", b"\n" + prefix)
-            if self.sink.is_terminal and b"\r" in block:  # CR takes the cursor back over the prefix
-                block = block.replace(b"\r", b"\r" + prefix)
-        return block + b"\n" if ended else block
+        if not self._prefixed:
+            return lead + block
+        if self.sink.is_terminal and b"\r" in block:  # CR takes the cursor back over the prefix
+            block = block.replace(b"\r", b"\r" + prefix)
+        if not ended:
+            return lead + block
+        # The copy with a prefix too many at its end is cut by a view: copies are what this costs.
+        return b"".join((lead, memoryview(block.replace(b"\n", b"\n" + prefix))[: -len(prefix)]))
 
     def _end_of_line(self) -> bytes:
         if not self._midline:

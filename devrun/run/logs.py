@@ -56,9 +56,11 @@ class LogFile:
         """Append lines that end with a newline, or the piece of one line."""
         head = b"%s %s F " % (self._folder.stamp(), stream.value.encode())
         if block.endswith(b"\n"):
-            self._append(head + block[:-1].replace(b"\n", b"\n" + head) + b"\n")
+            # The copy with a head too many at its end is cut by a view: copies are what this costs.
+            text = block.replace(b"\n", b"\n" + head)
+            self._append(head, memoryview(text)[: -len(head)])
         else:
-            self._append(b"%s P %s\n" % (head[:-3], block))
+            self._append(b"%s P " % head[:-3], memoryview(block + b"\n"))
 
     def close(self) -> None:
         """Close the file; writing again opens it again."""
@@ -66,31 +68,27 @@ class LogFile:
             os.close(self._fd)
             self._fd = None
 
-    def _append(self, text: bytes) -> None:
+    def _append(self, head: bytes, text: memoryview) -> None:
         try:
             if self._fd is None:
                 self._open(again=True)
-            elif self._size + len(text) > self._folder.rotate_at and self._size:
+            elif self._size and self._size + len(head) + len(text) > self._folder.rotate_at:
                 self._rotate()
-            if self._fd is None:
-                return
-            if self._torn:
-                text = b"\n" + text
-            with memoryview(text) as view:
-                self._write_all(view)
+            if self._fd is not None:
+                self._write_all(self._fd, b"\n" + head if self._torn else head, text)
         except OSError as error:
             self._folder.complain(f"the log of `{self._service}` cannot be written: {error.strerror}")
 
-    def _write_all(self, view: memoryview) -> None:
-        sent = 0
-        assert self._fd is not None  # noqa: S101 - for the type checker
-        try:
-            while sent < len(view):
-                sent += os.write(self._fd, view[sent:])
-        finally:
-            self._size += sent
-            if sent:
-                self._torn = view[sent - 1] != ord("\n")
+    def _write_all(self, fd: int, head: bytes, text: memoryview) -> None:
+        sent = os.writev(fd, (head, text))
+        self._size += sent
+        self._torn = True
+        while sent < len(head) + len(text):  # a disk gets full in the middle of a write, then says so
+            rest = (head[sent:], text) if sent < len(head) else (text[sent - len(head) :],)
+            count = os.writev(fd, rest)
+            sent += count
+            self._size += count
+        self._torn = False
 
     def _open(self, *, again: bool = False, empty: bool = False) -> None:
         path = generation_path(self._folder.path, self._service, 0)

@@ -51,7 +51,7 @@ class Source:
         self.stream = stream
         self.log = log
         self.continued = False
-        self._pending: list[bytes] = []
+        self._pending: list[bytes | memoryview] = []
         self._size = 0
 
     def hold(self, piece: bytes) -> bool:
@@ -60,10 +60,8 @@ class Source:
         self._size += len(piece)
         return self._size > PARTIAL_LIMIT
 
-    def release(self, end: bytes = b"") -> bytes:
+    def release(self, end: bytes | memoryview = b"") -> bytes:
         """Return all that was kept, with its end."""
-        if not self._pending:
-            return end
         self._pending.append(end)
         block = b"".join(self._pending)
         self._pending.clear()
@@ -121,7 +119,7 @@ class Multiplexer:
         cut = chunk.rfind(b"\n") + 1
         if cut:
             self._deadlines.pop(source, None)
-            self._put(source, source.release(chunk[:cut]))
+            self._put(source, source.release(memoryview(chunk)[:cut]))
             chunk = chunk[cut:]
         if chunk:
             if source.hold(chunk):

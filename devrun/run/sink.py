@@ -22,15 +22,15 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from devrun.run.pipes import widen_pipe
+from devrun.run.pipes import STDOUT_PIPE, widen_pipe
 
 # More is kept for a terminal before lines are skipped: less drops lines of a short burst, more is
 # memory for output that nobody reads (and seconds of old text once the terminal reads again).
 TERMINAL_LIMIT = 8 * 1024 * 1024
 # Kept for a pipe before the services are no longer read.  Smaller switches between reading and
 # writing more often; larger only moves the queue from the services' pipes into our memory.
-HIGH_WATER = 1024 * 1024
-LOW_WATER = 256 * 1024
+HIGH_WATER = 256 * 1024
+LOW_WATER = 64 * 1024
 # What one write(2) is given.
 _WRITE_SIZE = 1024 * 1024
 # poll(2) promises room for PIPE_BUF in a pipe (pipe(7)); of a terminal it promises little.
@@ -183,7 +183,7 @@ def open_sink(fd: int) -> Sink:
     own = _reopen(fd, is_terminal=kind is SinkKind.TERMINAL)
     if own is None:
         return Sink(fd, _polled_writer(fd, polled_size), kind=kind)
-    widen_pipe(own)
+    widen_pipe(own, STDOUT_PIPE)
     return Sink(own, partial(os.write, own), kind=kind, release=partial(os.close, own))
 
 
