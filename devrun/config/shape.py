@@ -11,8 +11,14 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-Port = Annotated[int, Meta(ge=1, le=65535)] | Annotated[str, Meta(pattern="^[1-9][0-9]{0,4}$")]
-Seconds = Annotated[float, Meta(ge=0, le=86400)] | Annotated[str, Meta(pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$")]
+_PORT, _SECONDS = "a port from 1 to 65535", "a number of seconds, or a text such as `1m30s`"
+Port = (
+    Annotated[int, Meta(ge=1, le=65535, title=_PORT)] | Annotated[str, Meta(pattern="^[1-9][0-9]{0,4}$", title=_PORT)]
+)
+Seconds = (
+    Annotated[float, Meta(ge=0, le=86400, title=_SECONDS)]
+    | Annotated[str, Meta(pattern=r"^([0-9]{1,6}(\.[0-9]{1,6})?(ms|s|m|h))+$", title=_SECONDS)]
+)
 Text = Annotated[str, Meta(min_length=1)]
 Word = str | int | float
 Command = Annotated[
@@ -53,7 +59,7 @@ class ReadyEntry(_Entry, frozen=True):
     """When a service counts as ready: one of port, http, log, command."""
 
     port: Annotated[
-        bool | Port | Text | None, Meta(description="true, one of the service's ports, or a named port's name.")
+        bool | int | str | None, Meta(description="true, one of the service's ports, or a named port's name.")
     ] = None
     http: Annotated[str | None, Meta(description="A path on the service's port, or a URL; 2xx and 3xx are ready.")] = (
         None
@@ -84,6 +90,7 @@ class RestartEntry(_Entry, frozen=True):
 RestartWord = Annotated[
     str,
     Meta(
+        title="`no`, `on-failure`, `on-failure:3` or `always`",
         pattern="^(no|always|unless-stopped|on-failure(:[0-9]{1,6})?|on_failure)$",
         description="`no` (default), `on-failure`, `on-failure:3`, `always`.",
     ),
@@ -118,7 +125,7 @@ class ServiceEntry(_Entry, frozen=True):
     )
     ports: Annotated[dict[str, Port] | None, Meta(description="Further named ports.")] = None
     port_env: Annotated[
-        Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$")] | None,
+        Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$", title="the name of a variable")] | None,
         Meta(description="A variable the port may come from, and in which the service receives it."),
     ] = None
     fixed: Annotated[Whether | None, Meta(description="No offset: one holder on the machine.")] = None
