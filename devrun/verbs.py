@@ -41,4 +41,45 @@ FILE = _argument("-f", "--file", metavar="FILE", help="services.yaml or Procfile
 SERVICES = _argument("services", nargs="*", metavar="SERVICE", help="services to act on (default: all)")
 DRY_RUN = _argument("-n", "--dry-run", action="store_true", help="print the plan that would be executed, do nothing")
 
-VERBS: tuple[Verb, ...] = ()
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        name="completion",
+        module="completion",
+        effect=READ,
+        help="print a shell completion script",
+        description=(
+            "1. builds the script from the same table as --help\n"
+            "2. names of services are looked up while completing\n"
+            "Never writes a file; the script goes to stdout."
+        ),
+        examples=(
+            "source <(devrun completion bash)",
+            "devrun completion zsh > ~/.zfunc/_devrun",
+            "devrun completion fish > ~/.config/fish/completions/devrun.fish",
+        ),
+        arguments=(
+            _argument(
+                "shell",
+                nargs="?",
+                choices=("bash", "zsh", "fish", "tcsh"),
+                metavar="SHELL",
+                help="bash, zsh, fish, tcsh",
+            ),
+            _argument("--services", action="store_true", help="print the names of the services here, one per line"),
+            JSON,
+        ),
+    ),
+    Verb(
+        name="help",
+        module="help",
+        effect=READ,
+        help="list commands and their effects",
+        description=(
+            "1. without a name: every command; with one: its long help\n"
+            "2. with --json: effect (read, write, destructive), arguments, exit codes\n"
+            "A command that is not listed is unknown, not safe."
+        ),
+        examples=("devrun help", "devrun help up", "devrun help --json"),
+        arguments=(_argument("topic", nargs="?", metavar="COMMAND", help="the command to explain"), JSON),
+    ),
+)

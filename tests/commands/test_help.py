@@ -1,0 +1,51 @@
+"""`devrun help` tells people the verbs, and agents their effects."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from devrun.cli import EXIT_CODES, main
+from devrun.commands import help as help_verb
+from devrun.verbs import VERBS
+
+
+def test_help_lists_every_command(capsys):
+    assert main(["help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(verb.name in shown for verb in VERBS)
+
+
+def test_json_gives_agents_the_effect_of_every_command(capsys):
+    assert main(["help", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["kind"] == "help"
+    effects = {verb["name"]: verb["effect"] for verb in answer["data"]["verbs"]}
+    assert effects == {verb.name: verb.effect for verb in VERBS}
+    assert set(effects.values()) <= {"read", "write", "destructive"}
+
+
+def test_help_of_one_command_is_its_long_help(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["help", "completion"])
+    assert ended.value.code == 0
+    assert "source <(devrun completion bash)" in capsys.readouterr().out
+
+
+def test_json_help_of_one_command_has_its_arguments(capsys):
+    assert main(["help", "completion", "--json"]) == 0
+    (verb,) = json.loads(capsys.readouterr().out)["data"]["verbs"]
+    shell = next(each for each in verb["arguments"] if each["flags"] == ["shell"])
+    assert shell["choices"] == ["bash", "zsh", "fish", "tcsh"]
+
+
+def test_an_unknown_command_gets_the_nearest_one(capsys):
+    assert main(["help", "complete"]) == 2
+    assert capsys.readouterr().err == "error: no command `complete`\nhint: `devrun help completion`\n"
+
+
+def test_the_exit_codes_of_the_json_are_those_of_the_help():
+    for code, meaning in help_verb.EXIT_CODES.items():
+        assert code in EXIT_CODES
+        assert meaning in EXIT_CODES
