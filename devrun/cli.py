@@ -8,6 +8,7 @@ imported after parsing, so `--help` loads nothing that a verb needs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -15,8 +16,9 @@ from collections.abc import Sequence
 
 from devrun import __version__
 from devrun.errors import DevrunError, UsageError
+from devrun.interrupt import Interrupted, interruptible
 from devrun.report.console import Output
-from devrun.verbs import VERBS, Verb
+from devrun.verbs import READ, VERBS
 
 EXIT_CODES = """\
 exit codes:
@@ -62,12 +64,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run devrun; return its exit code."""
+    _open_standard_descriptors()
     words = list(sys.argv[1:] if argv is None else argv)
-    output = Output(json="--json" in words)
+    own = words[: words.index("--")] if "--" in words else words
+    output = Output(json="--json" in own)
     try:
         return _dispatch(words)
     except DevrunError as error:
         output.fail(error)
+        return error.exit_code
+    except Interrupted as error:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -80,6 +86,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return report_bug(error, words)
 
 
+def _open_standard_descriptors() -> None:
+    """Fill 0, 1 and 2 where they were closed: the next file opened would become stdout else."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - stderr is the last of the three
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
 def _dispatch(words: list[str]) -> int:
     parser = build_parser()
     options = vars(parser.parse_args(words))
@@ -89,12 +102,9 @@ def _dispatch(words: list[str]) -> int:
         return 2
     verb = next(each for each in VERBS if each.name == name)
     output = Output(json=options.pop("json", False), color=options.pop("color"))
-    return _run(verb, output, options)
-
-
-def _run(verb: Verb, output: Output, options: dict[str, object]) -> int:
     module = importlib.import_module(f"devrun.commands.{verb.module}")
-    code: int = module.run(output, **options)
+    with contextlib.nullcontext() if verb.effect == READ else interruptible():
+        code: int = module.run(output, **options)
     return code
 
 

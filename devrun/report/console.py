@@ -6,7 +6,9 @@ stderr; a command never asks whether it runs on a terminal.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
@@ -14,10 +16,12 @@ from typing import Any, TextIO
 from devrun.errors import DevrunError
 
 FORMAT_VERSION = 1
+PATIENCE = 0.5
+"""Seconds to wait for a terminal that does not read before a line of narration is dropped."""
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
 
 
-def wants_colour(stream: TextIO, *, choice: str = "auto") -> bool:
+def wants_colour(stream: TextIO | None, *, choice: str = "auto") -> bool:
     """Decide on colour: `--color`, then NO_COLOR, then FORCE_COLOR, then whether it is a terminal.
 
     https://no-color.org: any value that is not empty turns colour off.
@@ -28,7 +32,7 @@ def wants_colour(stream: TextIO, *, choice: str = "auto") -> bool:
         return False
     if os.environ.get("FORCE_COLOR", "0") not in {"", "0"}:
         return True
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class Output:
@@ -43,7 +47,7 @@ class Output:
     @property
     def to_terminal(self) -> bool:
         """Whether answers are read by a person at a terminal (tables may be drawn)."""
-        return not self.json and sys.stdout.isatty()
+        return not self.json and sys.stdout is not None and sys.stdout.isatty()
 
     def style(self, text: str, *styles: str) -> str:
         """Return `text` in the styles named, for stdout; plain where colour is off."""
@@ -52,30 +56,72 @@ class Output:
     def answer(self, kind: str, data: Any, lines: Iterable[str] = ()) -> None:
         """Print the answer: one JSON object with `--json`, otherwise the lines for people."""
         if self.json:
-            import msgspec
-
-            envelope = {"devrun": FORMAT_VERSION, "kind": kind, "data": data}
-            sys.stdout.write(msgspec.json.encode(envelope).decode() + "\n")
+            _write(sys.stdout, encode_json({"devrun": FORMAT_VERSION, "kind": kind, "data": data}))
         else:
             for line in lines:
-                sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+                _write(sys.stdout, line)
+        if sys.stdout is not None:
+            sys.stdout.flush()
 
     def say(self, line: str) -> None:
-        """Narrate on stderr."""
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+        """Narrate on stderr; a terminal that has stopped reading must not stop devrun."""
+        with contextlib.suppress(OSError):
+            if sys.stderr is not None and _takes_writes(sys.stderr):
+                _write(sys.stderr, line)
+                sys.stderr.flush()
+
+    def emphasize(self, text: str) -> str:
+        """Return `text` in bold where narration may have colour."""
+        return _styled(text, ("bold",)) if self._colour_err else text
 
     def fail(self, error: DevrunError) -> None:
         """Show an expected error: fact, place, hint; as JSON on stdout with `--json`."""
         if self.json:
             facts = {"message": error.message, "hint": error.hint, "where": error.where}
             self.answer("error", {**facts, "code": error.exit_code})
-        where = f"{error.where}: " if error.where else ""
+        self.complain(f"{error.where}: {error.message}" if error.where else error.message, hint=error.hint)
+
+    def complain(self, message: str, *, hint: str | None = None) -> None:
+        """Narrate that something is wrong, and what helps next."""
         label = _styled("error:", ("red", "bold")) if self._colour_err else "error:"
-        self.say(f"{label} {where}{error.message}")
-        if error.hint:
-            self.say(f"hint: {error.hint}")
+        self.say(f"{label} {message}")
+        if hint:
+            self.say(f"hint: {hint}")
+
+
+def encode_json(value: Any) -> str:
+    """Return `value` as JSON text, always valid UTF-8: bytes of a path that are none become U+FFFD."""
+    import msgspec
+
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_printable(msgspec.to_builtins(value))).decode()
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="surrogateescape").decode(errors="replace")
+    if isinstance(value, dict):
+        return {_printable(key): _printable(each) for key, each in value.items()}
+    return [_printable(each) for each in value] if isinstance(value, list) else value
+
+
+def _write(stream: TextIO | None, line: str) -> None:
+    """Write a line; None is a stream that was closed before devrun started."""
+    if stream is None:
+        return
+    try:
+        stream.write(line + "\n")
+    except UnicodeEncodeError:
+        stream.write(line.encode(errors="backslashreplace").decode() + "\n")
+
+
+def _takes_writes(stream: TextIO) -> bool:
+    try:
+        return bool(select.select([], [stream.fileno()], [], PATIENCE)[1])
+    except (OSError, ValueError):  # not a descriptor that can be asked: a test's, or a file
+        return True
 
 
 def _styled(text: str, styles: Iterable[str]) -> str:

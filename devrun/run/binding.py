@@ -12,6 +12,8 @@ import os
 import re
 from collections.abc import Callable, Sequence
 
+from msgspec import Struct
+
 from devrun.errors import UsageError
 from devrun.model import ProcessIdentity, ProcessRecord, ProcessSnapshot
 from devrun.run.plan import Binding
@@ -58,25 +60,24 @@ def launching_chain(lineage: Sequence[ProcessRecord]) -> tuple[ProcessIdentity, 
     return tuple(chain)
 
 
-def find_binding(
-    snapshot: ProcessSnapshot,
-    *,
-    detached: bool,
-    wants_owner: bool,
-    hangup_ignored: bool,
-    interrupt_ignored: bool,
-    is_owner: Callable[[ProcessRecord], bool],
-) -> Binding:
+class Launch(Struct, frozen=True):
+    """How devrun was started.  The signals are those that were ignored when it began."""
+
+    detached: bool = False
+    hangup_ignored: bool = False
+    interrupt_ignored: bool = False
+
+
+def find_binding(snapshot: ProcessSnapshot, launch: Launch, *, is_owner: Callable[[ProcessRecord], bool]) -> Binding:
     """Bind a run to those it depends on.
 
-    `snapshot` has the details of this process's ancestors.  `is_owner` tells agents, editors and
-    terminals.  Without a recognised owner a foreground run keeps to its launchers.
+    `snapshot` has the command lines of this process's ancestors.  `is_owner` tells agents, editors
+    and terminals, or nobody when no owner is wanted.  A foreground run without a recognised owner
+    keeps to its launchers, whichever way it was started.
     """
     lineage = snapshot.lineage(snapshot.self_pid)
-    owner = None
-    if wants_owner:
-        owner = next((record.identity for record in lineage[1:] if is_owner(record)), None)
-    if detached or hangup_ignored or (interrupt_ignored and owner is not None):
+    owner = next((record.identity for record in lineage[1:] if is_owner(record)), None)
+    if launch.detached or launch.hangup_ignored or (launch.interrupt_ignored and owner is not None):
         return Binding(owner=owner)
     return Binding(ancestors=launching_chain(lineage), owner=owner)
 
