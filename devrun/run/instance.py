@@ -170,6 +170,7 @@ class Instance:
             for descriptor in (self._wires.status, *self._wires.readers.values()):
                 self._loop.ignore(descriptor)
         self._wires.close()
+        self._wires.readers.clear()
         if self.on_finish is not None:
             self.on_finish()
 
