@@ -1,0 +1,129 @@
+"""The keeper alone, with stand-in supervisors: small programs that fork through the real `Keeper`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import psutil
+import pytest
+
+from tests.support.processes import wait_gone
+
+_PROGRAM = """
+import os, signal, sys, time
+from devrun.run import keeper as room
+from devrun.run.plan import RunResult
+room.STOP_MARGIN = 0.2
+
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
+def note(signum, frame):
+    say("got", signal.Signals(signum).name)
+
+def listen():
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGWINCH):
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, note)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+def clear():
+    say("cleared")
+    return 3
+
+def supervise(life):
+    os.setsid()
+    listen()
+    say("supervisor", os.getpid())
+    {body}
+
+result = room.Keeper(0.1, clear=clear).keep(supervise, on_forked=lambda: None)
+say("result", result.exit_code, result.message)
+sys.exit(result.exit_code)
+"""
+_UNTIL_TERM = """
+    got = []
+    signal.signal(signal.SIGTERM, lambda signum, frame: (note(signum, frame), got.append(1)))
+    while not got:
+        signal.pause()
+    return RunResult(5, "asked")"""
+
+
+@pytest.fixture
+def keeper(processes, up):
+    """Start a keeper whose supervisor runs `body`."""
+
+    def start(body, **popen):
+        # stdout first: the handshake is the line "supervisor PID".
+        run = up(argv=(sys.executable, "-c", _PROGRAM.replace("{body}", body.strip())), **popen)
+        run.supervisor = int(run.read_until("\n").split()[1])
+        return run
+
+    return start
+
+
+def test_the_result_of_the_supervisor_is_the_result_of_the_run(keeper):
+    run = keeper("return RunResult(7, 'done')")
+    assert run.wait() == 7
+    assert "result 7 done" in run.output
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGWINCH])
+def test_a_signal_is_forwarded(keeper, signum):
+    run = keeper(_UNTIL_TERM)
+    run.send(signum)
+    run.read_until(f"got {signum.name}")
+    run.send(signal.SIGTERM)
+    assert run.wait() == 5
+
+
+def test_what_a_supervisor_leaves_by_its_death_is_cleared(keeper):
+    run = keeper(_UNTIL_TERM)
+    psutil.Process(run.supervisor).kill()
+    assert run.wait() == 137
+    assert "cleared" in run.output
+
+
+def test_a_supervisor_that_crashes_is_cleared_after(keeper):
+    run = keeper("raise ValueError('no')")
+    assert run.wait() == 70
+    assert "cleared" in run.output
+
+
+def test_a_supervisor_that_hangs_at_stop_is_killed_and_cleared_after(keeper):
+    run = keeper("\n    while True:\n        signal.pause()")
+    run.send(signal.SIGTERM)
+    assert run.wait() == 137
+    assert "cleared" in run.output
+
+
+def test_a_supervisor_that_says_it_is_stopping_has_its_time_counted(keeper):
+    run = keeper("\n    os.kill(os.getppid(), signal.SIGUSR1)\n    while True:\n        signal.pause()")
+    assert run.wait() == 137
+
+
+def test_an_ignored_hangup_stays_ignored(keeper):
+    run = keeper(_UNTIL_TERM, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    run.send(signal.SIGHUP)
+    run.send(signal.SIGWINCH)
+    run.read_until("got SIGWINCH")
+    assert "got SIGHUP" not in run.output
+    run.send(signal.SIGTERM)
+    run.wait()
+
+
+def test_the_supervisor_sees_the_keeper_die(keeper):
+    run = keeper("os.read(life, 1); say('keeper gone'); return RunResult(0, '')")
+    supervisor = psutil.Process(run.supervisor)
+    run.send(signal.SIGKILL)
+    run.read_until("keeper gone")
+    assert wait_gone([supervisor]) == []
+
+
+def test_the_keeper_does_not_stand_in_the_folder_it_was_started_in(keeper, tmp_path):
+    run = keeper(_UNTIL_TERM, cwd=tmp_path)
+    assert os.readlink(f"/proc/{run.pid}/cwd") == "/"
+    run.send(signal.SIGTERM)
+    run.wait()
