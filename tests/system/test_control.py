@@ -1,0 +1,147 @@
+"""Signals reach exactly the process that was meant."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from devrun.model import ProcessIdentity
+from devrun.system import control
+from devrun.system import processes as table
+from devrun.system.control import Handle, SystemControl, pidfd_works, send_to
+from tests.support.processes import lives, wait_gone
+
+REPORT = "signal.signal(signal.SIGUSR1, lambda *_: (print('got', flush=True))); ready(); rest()"
+
+
+def test_a_signal_reaches_the_process_and_nobody_else(backend, processes, bystander, identity_of):
+    bystander()
+    child = processes.python(REPORT, stdout=subprocess.PIPE)
+    with SystemControl().open(identity_of(child.pid)) as handle:
+        assert handle.send(signal.SIGUSR1)
+        assert child.popen.stdout.readline() == b"got\n"
+        assert not handle.is_gone()
+        assert handle.send(signal.SIGKILL)
+        wait_gone([child.process])
+        assert handle.is_gone()  # a zombie: nobody has waited for it yet
+        assert not handle.send(signal.SIGUSR1)
+    assert child.popen.wait() == -signal.SIGKILL
+
+
+def test_a_successor_is_never_opened(backend, bystander, identity_of):
+    planted = bystander()
+    predecessor = ProcessIdentity(planted.pid, identity_of(planted.pid).start_token - 1)
+    assert SystemControl().open(predecessor) is None
+    assert not send_to(predecessor, signal.SIGKILL)
+
+
+def test_a_process_that_ended_is_not_opened(backend, processes, identity_of):
+    child = processes.python("ready(); rest()")
+    identity = identity_of(child.pid)
+    child.process.kill()
+    child.popen.wait()
+    assert SystemControl().open(identity) is None
+
+
+def test_without_a_pidfd_the_token_is_compared_before_each_signal(monkeypatch, bystander, identity_of):
+    planted = bystander()
+    predecessor = ProcessIdentity(planted.pid, identity_of(planted.pid).start_token - 1)
+    for forced in ("1", "0"):
+        monkeypatch.setenv("DEVRUN_PORTABLE", forced)
+        with Handle(predecessor, None) as handle:  # opened before the pid changed hands
+            assert not handle.send(signal.SIGKILL)
+
+
+@pytest.mark.linux
+def test_a_pidfd_that_was_opened_before_the_exit_refuses_to_signal_afterwards(processes, identity_of):
+    child = processes.python("ready(); rest()")
+    with SystemControl().open(identity_of(child.pid)) as handle:
+        child.process.kill()
+        child.popen.wait()
+        handle._ended = False
+        with pytest.raises(ProcessLookupError):
+            signal.pidfd_send_signal(handle.fileno(), signal.SIGKILL)
+        assert not handle.send(signal.SIGKILL)
+
+
+@pytest.mark.parametrize("pid", [1, 0, -1])
+def test_the_system_and_groups_are_refused(backend, pid):
+    with pytest.raises(ValueError, match="never signalled"):
+        SystemControl().open(ProcessIdentity(pid, 0))
+    with pytest.raises(ValueError, match="never signalled"):
+        send_to(ProcessIdentity(pid, 0), signal.SIGTERM)
+
+
+def test_devrun_does_not_signal_itself(backend, identity_of):
+    with pytest.raises(ValueError, match="never signalled"):
+        SystemControl().open(identity_of(os.getpid()))
+
+
+def test_a_descriptor_is_offered_only_where_the_system_has_one(backend, processes, identity_of):
+    child = processes.python("ready(); rest()")
+    with SystemControl().open(identity_of(child.pid)) as handle:
+        assert pidfd_works() == (backend == "linux" and sys.platform == "linux")
+        assert (handle.fileno() is not None) == pidfd_works()
+
+
+@pytest.mark.linux
+def test_a_sandbox_that_refuses_pidfd_is_noticed_by_trying(monkeypatch, processes, identity_of):
+    def refused(*_words):
+        raise PermissionError
+
+    control._try_pidfd.cache_clear()
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    try:
+        assert not pidfd_works()
+        child = processes.python("ready(); rest()")
+        with SystemControl().open(identity_of(child.pid)) as handle:
+            assert handle.fileno() is None
+            assert handle.send(signal.SIGKILL)
+        wait_gone([child.process])
+    finally:
+        control._try_pidfd.cache_clear()
+
+
+def test_waiting_ends_with_the_last_process(backend, processes, identity_of):
+    children = [processes.python("ready(); rest()") for _ in range(3)]
+    handles = [SystemControl().open(identity_of(child.pid)) for child in children]
+    for handle in handles:
+        handle.send(signal.SIGKILL)
+    assert SystemControl().wait_gone(handles, 30) == ()
+    for handle in handles:
+        handle.close()
+        handle.close()
+
+
+def test_waiting_returns_who_is_left(backend, processes, identity_of):
+    gone, stays = processes.python("ready(); rest()"), processes.python("ready(); rest()")
+    handles = [SystemControl().open(identity_of(child.pid)) for child in (gone, stays)]
+    handles[0].send(signal.SIGKILL)
+    wait_gone([gone.process])
+    assert SystemControl().wait_gone(handles, 0.05) == (handles[1],)
+    assert lives(stays.process)
+    for handle in handles:
+        handle.close()
+
+
+@pytest.mark.linux
+def test_a_pidfd_can_be_watched_by_a_loop(processes, identity_of):
+    child = processes.python("ready(); rest()")
+    with SystemControl().open(identity_of(child.pid)) as handle:
+        assert select.select([handle.fileno()], [], [], 0)[0] == []
+        handle.send(signal.SIGKILL)
+        assert select.select([handle.fileno()], [], [], 30)[0] == [handle.fileno()]
+
+
+def test_another_users_process_is_refused_by_the_kernel_and_said_so(backend, processes, as_nobody):
+    child = processes.python("ready(); rest()")
+    identity = table.identify(child.pid)
+    send_to(identity, 0)
+    if os.geteuid() == 0:
+        assert "PermissionError" in as_nobody(lambda: send_to(identity, signal.SIGTERM))
+    assert lives(child.process)
