@@ -31,10 +31,10 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     CREATE INDEX leases_by_repository ON leases (repository, slot);
     CREATE TABLE lease_ports (
-        port INTEGER NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (port, identity)
+        port INTEGER NOT NULL, identity TEXT NOT NULL, shifted INTEGER NOT NULL, PRIMARY KEY (port, identity)
     ) WITHOUT ROWID;
     CREATE INDEX lease_ports_by_identity ON lease_ports (identity);
-    CREATE TABLE fixed_ports (port INTEGER PRIMARY KEY, identity TEXT NOT NULL, service TEXT NOT NULL);
+    CREATE TABLE holds (port INTEGER PRIMARY KEY, identity TEXT NOT NULL, service TEXT NOT NULL);
     CREATE TABLE runs (
         id TEXT PRIMARY KEY, identity TEXT NOT NULL, started_at REAL NOT NULL, ended_at REAL, record BLOB NOT NULL
     ) WITHOUT ROWID;

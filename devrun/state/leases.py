@@ -1,11 +1,12 @@
 """The table of leases: which worktree has which slot, and which ports are therefore taken.
 
-Rows only; who may have what is decided in `ports.ledger`.  Every change of a lease raises its
+Rows only; who may have what is decided in `ports.ledger`.  Every change gives a lease a new
 revision, so that a release decided on an old reading does nothing.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -34,7 +35,6 @@ class Lease(Struct, frozen=True):
     pinned: bool
     bases: tuple[PortBase, ...]
     claimed_at: float
-    branch: str | None = None
     file_id: FileId | None = None
     parent_device: int | None = None
     repository_parent_device: int | None = None
@@ -51,17 +51,17 @@ class Lease(Struct, frozen=True):
         return PortSet(slot=self.slot, offset=offset, ports=ports)
 
 
-class FixedHold(NamedTuple):
-    """Who last started a service on a fixed port."""
+class Hold(NamedTuple):
+    """Who last started a service on a plain port."""
 
     identity: str
     service: str
 
 
 class Leases:
-    """The tables of leases, of their ports and of the holders of fixed ports.
+    """The tables of leases, of their ports and of the holds on plain ports.
 
-    `put`, `hold_fixed` and `remove` belong inside `State.writing`.
+    `put`, `hold` and `remove` belong inside `State.writing`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -85,61 +85,64 @@ class Leases:
         return {row[0] for row in rows}
 
     def taken_ports(self, *, besides: str) -> set[int]:
-        """Return every port that some other lease holds."""
-        return {row[0] for row in self._database.query("SELECT port FROM lease_ports WHERE identity != ?", (besides,))}
+        """Return every port that some other lease has."""
+        rows = self._database.query("SELECT port FROM lease_ports WHERE identity != ?", (besides,))
+        return {row[0] for row in rows}
 
-    def holders(self, ports: Iterable[int], *, besides: str) -> list[Lease]:
-        """Return the other leases that hold one of `ports`."""
+    def holders(self, ports: Iterable[int], *, besides: str, shifted: bool | None = None) -> list[Lease]:
+        """Return the other leases that have one of `ports` (only as shifted, only as plain ones)."""
         found: dict[str, Lease] = {}
         for port in ports:
             rows = self._database.query(_SELECT_HOLDERS, (port, besides))
-            found |= {row[0]: _lease(row) for row in rows}
+            found |= {row[0]: _lease(row) for row in rows if shifted is None or bool(row[4]) is shifted}
         return list(found.values())
 
-    def held_ports(self, identity: str) -> set[int]:
-        """Return the ports a lease holds: its own, and while its run lives those of its last configuration."""
-        return {row[0] for row in self._database.query("SELECT port FROM lease_ports WHERE identity = ?", (identity,))}
+    def ports_of(self, identity: str) -> dict[int, bool]:
+        """Return the ports a lease has, and which are shifted.
 
-    def put(self, lease: Lease, ports: Iterable[int], *, surplus: bool = False) -> None:
-        """Write a lease and exactly these ports."""
-        database = self._database
+        While its run lives, those of the configuration that the run was started with are among them.
+        """
+        return dict(self._database.query("SELECT port, shifted FROM lease_ports WHERE identity = ?", (identity,)))
+
+    def put(self, lease: Lease, ports: Mapping[int, bool], *, surplus: bool = False) -> None:
+        """Write a lease with exactly these ports (port → whether it is shifted)."""
         plain = msgspec.structs.replace(lease, revision=0, surplus=False)
-        database.execute(
-            "INSERT INTO leases (identity, repository, slot, revision, surplus, record) VALUES (?, ?, ?, 1, ?, ?) "
+        self._database.execute(
+            "INSERT INTO leases (identity, repository, slot, revision, surplus, record) VALUES (?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (identity) DO UPDATE SET repository = excluded.repository, slot = excluded.slot, "
-            "revision = revision + 1, surplus = excluded.surplus, record = excluded.record",
-            (lease.identity, lease.repository, lease.slot, surplus, msgspec.json.encode(plain)),
+            "revision = excluded.revision, surplus = excluded.surplus, record = excluded.record",
+            (lease.identity, lease.repository, lease.slot, time.time_ns(), surplus, msgspec.json.encode(plain)),
         )
-        database.execute("DELETE FROM lease_ports WHERE identity = ?", (lease.identity,))
-        rows = [(port, lease.identity) for port in set(ports)]
-        database.execute_many("INSERT INTO lease_ports (port, identity) VALUES (?, ?)", rows)
+        self._database.execute("DELETE FROM lease_ports WHERE identity = ?", (lease.identity,))
+        rows = [(port, lease.identity, shifted) for port, shifted in ports.items()]
+        self._database.execute_many("INSERT INTO lease_ports (port, identity, shifted) VALUES (?, ?, ?)", rows)
 
     def remove(self, lease: Lease) -> bool:
         """Remove a lease that is still at the revision that was read; tell whether it was."""
-        database = self._database
-        gone = database.execute(
+        gone = self._database.execute(
             "DELETE FROM leases WHERE identity = ? AND revision = ?", (lease.identity, lease.revision)
         )
         if gone:
-            database.execute("DELETE FROM lease_ports WHERE identity = ?", (lease.identity,))
-            database.execute("DELETE FROM fixed_ports WHERE identity = ?", (lease.identity,))
+            self._database.execute("DELETE FROM lease_ports WHERE identity = ?", (lease.identity,))
+            self._database.execute("DELETE FROM holds WHERE identity = ?", (lease.identity,))
         return bool(gone)
 
-    def fixed_holds(self) -> dict[int, FixedHold]:
-        """Return who last started a service on which fixed port."""
-        rows = self._database.query("SELECT port, identity, service FROM fixed_ports")
-        return {row[0]: FixedHold(row[1], row[2]) for row in rows}
+    def holds(self) -> dict[int, Hold]:
+        """Return who last started a service on which plain port."""
+        rows = self._database.query("SELECT port, identity, service FROM holds")
+        return {row[0]: Hold(row[1], row[2]) for row in rows}
 
-    def hold_fixed(self, identity: str, ports: Mapping[int, str]) -> None:
-        """Record the holder of fixed ports (port → service)."""
+    def hold(self, identity: str, ports: Mapping[int, str]) -> None:
+        """Record who starts services on plain ports (port → service)."""
         rows = [(port, identity, service) for port, service in ports.items()]
-        self._database.execute_many(
-            "INSERT OR REPLACE INTO fixed_ports (port, identity, service) VALUES (?, ?, ?)", rows
-        )
+        self._database.execute_many("INSERT OR REPLACE INTO holds (port, identity, service) VALUES (?, ?, ?)", rows)
 
 
 _SELECT = "SELECT identity, revision, surplus, record FROM leases"
-_SELECT_HOLDERS = f"{_SELECT} JOIN lease_ports USING (identity) WHERE port = ? AND identity != ?"
+_SELECT_HOLDERS = (
+    "SELECT identity, revision, surplus, record, shifted FROM leases JOIN lease_ports USING (identity) "
+    "WHERE port = ? AND identity != ?"
+)
 _decode = msgspec.json.Decoder(Lease).decode
 
 

@@ -104,6 +104,10 @@ class Runs:
         """Return the runs (of one worktree) that are not proved dead, newest first."""
         return [run for run in self.candidates(identity) if self.liveness(run) is not Liveness.DEAD]
 
+    def live(self, identity: str) -> RunRecord | None:
+        """Return the newest run of a worktree that is not proved dead, or None."""
+        return next(iter(self.alive(identity)), None)
+
     def liveness(self, run: RunRecord) -> Liveness:
         """Probe the locks of a run: LIVE if either is held, DEAD if neither is, else UNKNOWN."""
         folder = self.folder(run.id)

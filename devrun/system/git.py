@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 TIMEOUT = 2.0
@@ -43,13 +43,15 @@ def git_environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
 
 
-def run_git(args: Sequence[str], *, cwd: str, timeout: float | None = TIMEOUT) -> GitAnswer | None:
-    """Run git in `cwd`; None when there is no git or no such folder, or it took longer than `timeout`."""
+def run_git(
+    args: Sequence[str], *, cwd: str, timeout: float | None = TIMEOUT, variables: Mapping[str, str] | None = None
+) -> GitAnswer | None:
+    """Run git in `cwd`, with further `variables`; None when it cannot run or took longer than `timeout`."""
     try:
         done = subprocess.run(
             ["git", *args],
             cwd=cwd,
-            env=git_environment(),
+            env={**git_environment(), **(variables or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout,

@@ -55,12 +55,14 @@ def list_worktrees(repository: str, *, timeout: float = TIMEOUT) -> RepositoryVi
         return RepositoryView(repository, None, None, f"`{repository}` is not there")
     # Found by git itself from a folder: with --git-dir it would skip its test of who owns the repository.
     folder = os.path.dirname(repository) if os.path.basename(repository) == ".git" else repository
+    # Never from a folder further up: an emptied `.git` must not be answered by the repository around it.
+    only_here = {"GIT_CEILING_DIRECTORIES": os.path.dirname(folder)}
     words = ["worktree", "list", "--porcelain"]
     separator = b"\0"
-    answer = run_git([*words, "-z"], cwd=folder, timeout=timeout)
+    answer = run_git([*words, "-z"], cwd=folder, timeout=timeout, variables=only_here)
     if answer is not None and answer.code == _UNKNOWN_OPTION:
         separator = b"\n"
-        answer = run_git(words, cwd=folder, timeout=timeout)
+        answer = run_git(words, cwd=folder, timeout=timeout, variables=only_here)
     if answer is None:
         return RepositoryView(repository, None, None, f"git gave no answer within {timeout:g} s")
     if answer.code != 0:

@@ -1,0 +1,282 @@
+"""Who has which ports: one lease a worktree, one machine-wide lock round read, choose and write.
+
+Invariants, at every instant and whatever is killed:
+
+- a *shifted* port (moved by an offset) is on exactly one lease; it is nobody's plain port either;
+- *plain* ports (slot 0, `fixed: true`) may be on several leases, the numbers are people's own: who
+  starts first has them (`starting.hold_for_start`, and the guard);
+- a slot is used once in a repository: it names databases, too;
+- a lease does not move while a run of its worktree lives, or cannot be proved dead;
+- a lease does not move because somebody sits on its ports; ports are probed only when a slot is
+  chosen.
+
+A lease that stopped fitting (a service was added, a main checkout arrived late) is chosen again and
+the reason is said, or it is refused with the names of both.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from devrun.config.project import Project
+from devrun.errors import PortConflictError, UsageError
+from devrun.model import PortSet, Worktree
+from devrun.ports.arithmetic import (
+    HIGHEST,
+    PortRules,
+    candidate_slots,
+    objection,
+    offset_of,
+    plain_ports,
+    shifted_ports,
+)
+from devrun.ports.wishes import port_bases, wanted_slot
+from devrun.state import State
+from devrun.state.leases import Lease
+from devrun.system.locks import FileLock
+from devrun.system.port_range import ephemeral_range
+from devrun.worktrees.locate import is_bare
+
+Say = Callable[[str], None]
+
+
+def claim(
+    state: State,
+    worktree: Worktree,
+    project: Project,
+    *,
+    slot: int | None = None,
+    say: Say | None = None,
+) -> PortSet:
+    """Return the ports of a worktree, leasing them when they are not leased yet.
+
+    `slot` is the pin of `--slot`.  `say` is told why a lease moved.  Raises PortConflictError when
+    nothing fits or a live run is in the way, UsageError for a nonsense pin.
+    """
+    pin = wanted_slot(slot, project)
+    wish = _wish(worktree, project, pin)
+    lease = state.leases.get(worktree.identity)
+    if lease is not None and _is_current(state, lease, wish, pin):
+        return lease.ports
+    with state.writing():
+        return _Claim(state, say or _silent).settle(wish, pin).ports
+
+
+def known(state: State, identity: str) -> PortSet | None:
+    """Return the leased ports of a worktree, or None; nothing is tested or written."""
+    lease = state.leases.get(identity)
+    return None if lease is None else lease.ports
+
+
+def release(state: State, leases: Iterable[Lease], *, locked: bool = False) -> tuple[Lease, ...]:
+    """Give back leases whose worktrees are proved gone; return those that were given back.
+
+    The proof is the caller's.  Kept all the same: a lease that changed since it was read, and one
+    whose worktree has a run that is not proved dead or is being started.  `locked` says that the
+    caller holds the worktree's lock itself.
+    """
+    released: list[Lease] = []
+    for lease in leases:
+        path = state.worktree_lock_path(lease.identity)
+        lock = None if locked else FileLock.take(path)
+        if lock is None and not locked:
+            continue
+        try:
+            with state.writing():
+                if not state.runs.alive(lease.identity) and state.leases.remove(lease):
+                    released.append(lease)
+            if lock is not None:
+                os.unlink(path)
+        finally:
+            if lock is not None:
+                lock.close()
+    return tuple(released)
+
+
+class _Claim:
+    """One claim inside the lock: what is tested, what moves, what is written."""
+
+    def __init__(self, state: State, say: Say) -> None:
+        self._state = state
+        self._leases = state.leases
+        self._say = say
+        self._rules = PortRules(ephemeral=ephemeral_range())
+
+    def settle(self, wish: Lease, pin: int | None) -> Lease:
+        """Find the slot of a wish, move whom it displaces, write it."""
+        old = self._leases.get(wish.identity)
+        live = old is not None and bool(self._state.runs.alive(wish.identity))
+        slot = self._slot(wish, old, pin, live=live)
+        lease = msgspec.structs.replace(wish, slot=slot, pinned=pin is not None)
+        displaced = self._displaced(lease)
+        self._write(lease, old if live else None)
+        for other in displaced:
+            self._move(other, f"`{lease.root}` has the plain port {_shared(lease, other)}")
+        self._forget_predecessor(lease)
+        return lease
+
+    def _slot(self, wish: Lease, old: Lease | None, pin: int | None, *, live: bool) -> int:
+        if pin is not None:
+            return self._pinned(wish, old, pin, live=live)
+        if wish.is_main and not (live and old is not None and old.slot):
+            return 0
+        if old is None:
+            return self._choose(wish)
+        stuck = self._conflict(wish, old.slot)
+        if stuck is None:
+            return old.slot
+        if live:
+            raise PortConflictError(
+                f"slot {old.slot} of `{wish.root}` does not fit any more: {stuck}; its run is live",
+                hint="`devrun down`, then `devrun up`",
+            )
+        slot = self._choose(wish)
+        self._say(f"`{wish.root}` moves from slot {old.slot} to slot {slot}: {stuck}")
+        return slot
+
+    def _pinned(self, wish: Lease, old: Lease | None, pin: int, *, live: bool) -> int:
+        movable = [base.port for base in wish.bases if not base.fixed]
+        highest = (HIGHEST - max(movable, default=0)) // wish.stride
+        if pin > highest:
+            raise UsageError(
+                f"slot {pin} puts port {max(movable, default=0)} above {HIGHEST}", hint=f"slots go up to {highest}"
+            )
+        if live and old is not None and old.slot != pin:
+            raise PortConflictError(
+                f"`{wish.root}` runs on slot {old.slot}, it cannot move to slot {pin} now", hint="`devrun down` first"
+            )
+        stuck = self._conflict(wish, pin)
+        if stuck is not None:
+            raise PortConflictError(
+                f"slot {pin} cannot be pinned for `{wish.root}`: {stuck}",
+                hint="`devrun ports --all` shows who has which",
+            )
+        return pin
+
+    def _conflict(self, wish: Lease, slot: int) -> str | None:
+        """Return why a wish cannot have `slot`, in words for people; None when it can."""
+        offset = offset_of(slot, wish.stride)
+        if slot == 0:
+            return "slot 0 is the main checkout's" if _has_main_checkout(wish) else self._other_slot(wish, slot)
+        found = objection(wish.bases, slot, wish.stride, self._rules)
+        if found is not None:
+            return found
+        shifted = shifted_ports(wish.bases, offset)
+        for other in self._leases.holders(sorted(shifted), besides=wish.identity):
+            ports = shifted & self._leases.ports_of(other.identity).keys()
+            return f"port {min(ports)} belongs to `{other.root}` (slot {other.slot})"
+        return self._other_slot(wish, slot)
+
+    def _other_slot(self, wish: Lease, slot: int) -> str | None:
+        if wish.repository is not None and slot in self._leases.slots_of(wish.repository, besides=wish.identity):
+            return "another worktree of the repository has it"
+        return None
+
+    def _choose(self, wish: Lease) -> int:
+        """Choose a free slot; the ports are probed here, and only here."""
+        from devrun.system.sockets import can_bind
+
+        taken = self._leases.taken_ports(besides=wish.identity)
+        slots = set() if wish.repository is None else self._leases.slots_of(wish.repository, besides=wish.identity)
+        for slot in candidate_slots(wish.identity, wish.bases, wish.stride, self._rules):
+            shifted = shifted_ports(wish.bases, offset_of(slot, wish.stride))
+            if slot not in slots and taken.isdisjoint(shifted) and all(map(can_bind, shifted)):
+                return slot
+        raise PortConflictError(
+            f"no slot is left for `{wish.root}`: every set of its ports is leased or in use",
+            hint="`devrun sweep` gives back the leases of worktrees that are gone",
+        )
+
+    def _displaced(self, lease: Lease) -> list[Lease]:
+        """Return the leases whose shifted ports are this one's plain ports; refuse if they cannot move."""
+        plain = plain_ports(lease.bases, offset_of(lease.slot, lease.stride))
+        others = self._leases.holders(sorted(plain), besides=lease.identity, shifted=True)
+        for other in others:
+            reason = "is pinned there" if other.pinned else "has a live run"
+            if other.pinned or self._state.runs.alive(other.identity):
+                raise PortConflictError(
+                    f"port {_shared(lease, other)} of `{lease.root}` belongs to `{other.root}`"
+                    f" (slot {other.slot}), which {reason}",
+                    hint="`devrun down` there, then try again; or `devrun up --slot 1` here",
+                )
+        return others
+
+    def _move(self, other: Lease, reason: str) -> None:
+        slot = self._choose(other)
+        self._say(f"`{other.root}` moves from slot {other.slot} to slot {slot}: {reason}")
+        self._write(msgspec.structs.replace(other, slot=slot), None)
+
+    def _write(self, lease: Lease, running: Lease | None) -> None:
+        """Write a lease; the ports of a live run stay reserved beside those of a changed configuration."""
+        offset = offset_of(lease.slot, lease.stride)
+        ports = dict.fromkeys(plain_ports(lease.bases, offset), False)
+        ports |= dict.fromkeys(shifted_ports(lease.bases, offset), True)
+        kept = {} if running is None else self._leases.ports_of(running.identity)
+        self._leases.put(lease, {**kept, **ports}, surplus=not kept.keys() <= ports.keys())
+
+    def _forget_predecessor(self, lease: Lease) -> None:
+        """Drop the lease of this folder from before it was a repository."""
+        before = None if lease.root == lease.identity else self._leases.get(lease.root)
+        if before is not None and not self._state.runs.alive(before.identity):
+            self._leases.remove(before)
+
+
+def _is_current(state: State, lease: Lease, wish: Lease, pin: int | None) -> bool:
+    """Whether a lease is what a claim would write: the everyday case, which takes no lock."""
+    if lease.bases != wish.bases or lease.stride != wish.stride:
+        return False
+    if lease.root != wish.root or lease.file_id != wish.file_id:
+        return False
+    if pin is not None:
+        return lease.slot == pin and lease.pinned and not lease.surplus
+    if lease.pinned or lease.surplus or (wish.is_main and lease.slot):
+        return bool(state.runs.alive(lease.identity))  # a live run keeps its pin and its ports
+    return True
+
+
+def _wish(worktree: Worktree, project: Project, pin: int | None) -> Lease:
+    repository = worktree.repository
+    return Lease(
+        identity=worktree.identity,
+        root=worktree.root,
+        repository=repository,
+        slug=worktree.slug,
+        is_main=worktree.is_main,
+        slot=0 if pin is None else pin,
+        stride=project.ports.stride,
+        pinned=pin is not None,
+        bases=port_bases(project),
+        claimed_at=time.time(),
+        file_id=worktree.file_id,
+        parent_device=_device(os.path.dirname(worktree.root)),
+        repository_parent_device=None if repository is None else _device(os.path.dirname(_top(repository))),
+    )
+
+
+def _has_main_checkout(wish: Lease) -> bool:
+    """Whether plain numbers belong to another worktree: the main checkout, which a bare repository lacks."""
+    return not wish.is_main and (wish.repository is None or not is_bare(wish.repository))
+
+
+def _shared(lease: Lease, other: Lease) -> int:
+    plain = plain_ports(lease.bases, offset_of(lease.slot, lease.stride))
+    return min(plain & shifted_ports(other.bases, offset_of(other.slot, other.stride)), default=min(plain))
+
+
+def _top(repository: str) -> str:
+    return os.path.dirname(repository) if os.path.basename(repository) == ".git" else repository
+
+
+def _device(path: str) -> int | None:
+    try:
+        return os.stat(path).st_dev
+    except OSError:
+        return None
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""
