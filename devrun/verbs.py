@@ -43,6 +43,73 @@ DRY_RUN = _argument("-n", "--dry-run", action="store_true", help="print the plan
 
 VERBS: tuple[Verb, ...] = (
     Verb(
+        name="logs",
+        module="logs",
+        effect=READ,
+        help="show what services said",
+        description=(
+            "1. reads the log files of this worktree's newest run, alive or ended\n"
+            "2. merges the services in time order, devrun's own lines included\n"
+            "3. with --follow: goes on until the run ends\n"
+            "With --json: one object a line, {time, service, stream, text}.\n"
+            "Never talks to the run, never changes a file."
+        ),
+        examples=("devrun logs web api -n 100", "devrun logs -f --since 10m", "devrun logs --json | jq -r .text"),
+        arguments=(
+            SERVICES,
+            _argument("-f", "--follow", action="store_true", help="go on until the run ends"),
+            _argument("-n", "--lines", type=int, metavar="N", help="only the last N lines"),
+            _argument("--since", metavar="T", help="only later ones: 10m, 14:05, 2026-07-29T14:05"),
+            _argument("--timestamps", action="store_true", help="the time before each line"),
+            _argument("--no-prefix", action="store_true", help="without the names of the services"),
+            _argument("--file", metavar="FILE", help="the services.yaml or Procfile whose worktree is meant"),
+            JSON,
+        ),
+    ),
+    Verb(
+        name="check",
+        module="check",
+        effect=READ,
+        help="look for mistakes in the configuration",
+        description=(
+            "1. reads services.yaml, services.local.yaml, Procfile and env files: every error with file:line:column\n"
+            "2. warns: bases that alias under the stride, servers that do not read PORT, variables that collide\n"
+            "Exit 2 with an error, 0 with warnings only.  Never starts anything, never writes."
+        ),
+        examples=("devrun check", "devrun check -f Procfile", "devrun check --json"),
+        arguments=(FILE, JSON),
+    ),
+    Verb(
+        name="init",
+        module="init",
+        effect=WRITE,
+        help="write a first services.yaml",
+        description=(
+            "1. looks at the Procfile, the workspace's packages, package.json, manage.py\n"
+            "2. writes services.yaml in the current folder and prints it\n"
+            "Never overwrites a file."
+        ),
+        examples=("devrun init", "devrun init && devrun check", "devrun init --json"),
+        arguments=(JSON,),
+    ),
+    Verb(
+        name="schema",
+        module="schema",
+        effect=READ,
+        help="print services.yaml's JSON schema",
+        description=(
+            "1. prints the schema, generated from the types that read the file\n"
+            "2. an editor takes it from a first line `# yaml-language-server: $schema=…`\n"
+            "Never writes a file; the schema goes to stdout."
+        ),
+        examples=(
+            "devrun schema > services.schema.json",
+            "echo '# yaml-language-server: $schema=services.schema.json' >> services.yaml",
+            "devrun schema --json",
+        ),
+        arguments=(JSON,),
+    ),
+    Verb(
         name="completion",
         module="completion",
         effect=READ,

@@ -65,6 +65,7 @@ def build_project(document: Value, inputs: Inputs, problems: Problems) -> Projec
         services=services,
         ports=PortSettings(ports.stride, ports.slot),
         env_files={name: each.value for name, each in variables.items()},
+        env_places={name: each.place for name, each in variables.items()},
         sweep=sweep,
     )
 

@@ -12,7 +12,8 @@ from devrun.config.template_syntax import TemplateError, references
 from devrun.config.templates import check_reference, texts
 from devrun.ports.names import variable_stem
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
+NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9_.-]*"
+_NAME = re.compile(rf"{NAME_PATTERN}\Z")
 _PORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
 RESERVED = "devrun"
 MAX_NAME = 64  # longer ones make no column of a log and no name of a file

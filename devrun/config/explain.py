@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 from devrun.config.document import Value, unwrap
 from devrun.config.foreign import hint_for_key, hint_for_value
 from devrun.config.problems import Problems, did_you_mean
+from devrun.config.shape import RESTART, RESTARTS
 
 _PLAIN = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 _MAX_SHOWN = 60
@@ -31,7 +32,8 @@ def explain(value: Value, kind: Any, label: str, problems: Problems) -> None:
         before = len(problems)
         _explain_parts(value, kind, label, problems)
         if len(problems) == before:
-            problems.add(_mismatch(value, kind, label, str(error)), value.place, hint=hint_for_value(label, value))
+            hint = _closest(value, kind) or hint_for_value(label, value)
+            problems.add(_mismatch(value, kind, label, str(error)), value.place, hint=hint)
 
 
 def _explain_parts(value: Value, kind: Any, label: str, problems: Problems) -> None:
@@ -76,6 +78,16 @@ def _mismatch(value: Value, kind: Any, label: str, reason: str) -> str:
         return f"`{label}`: {reason}"
     wanted = ", ".join(words[:-1]) + (" or " if words[1:] else "") + words[-1]
     return f"`{label}` takes {wanted}, found {_found(value)}"
+
+
+def _closest(value: Value, kind: Any) -> str | None:
+    """Return the word that was meant, where only some words are known."""
+    if not isinstance(value.data, str):
+        return None
+    words = [each for arm, _ in _arms(kind) if get_origin(arm) is Literal for each in get_args(arm)]
+    if any(meta is not None and meta.title == RESTART for _, meta in _arms(kind)):
+        words += RESTARTS
+    return did_you_mean(value.data, words) if words else None
 
 
 def _words(arm: Any, meta: Meta | None) -> Iterator[str]:

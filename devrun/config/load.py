@@ -47,6 +47,7 @@ def load_project(
     from devrun.config.overlay import merge, tidy
     from devrun.config.project import Place
 
+    start = os.path.abspath(start)
     found = find_config(start, file)
     root = os.path.dirname(found.path)
     name = shown(found.path, start)
@@ -64,6 +65,14 @@ def load_project(
     folders = Folders(root, worktree_top(root) or root)
     inputs = Inputs(folders, found.path, start, os.environ if environ is None else environ, procfile, formation)
     return build_project(document, inputs, problems)
+
+
+def current_folder() -> str:
+    """Return the folder devrun was called in; raise UsageError when it was removed meanwhile."""
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise UsageError("the current folder was removed", hint="`cd` to a folder that exists") from error
 
 
 def find_config(start: str, file: str | None = None) -> Found:

@@ -24,11 +24,15 @@ class InvalidConfigError(ConfigError):
 
     def __init__(self, problems: tuple[Problem, ...], /) -> None:
         first, *others = problems
-        lines = [first.message, *(f"  {each.place}: {each.message}" for each in others[: MAX_SHOWN - 1])]
+        lines = [first.message, *(f"  {each.place}: {_line(each)}" for each in others[: MAX_SHOWN - 1])]
         if len(others) >= MAX_SHOWN:
             lines.append(f"  … and {len(others) - MAX_SHOWN + 1} more: `devrun check`")
         super().__init__("\n".join(lines), hint=first.hint, where=str(first.place))
         self.problems = problems
+
+
+def _line(problem: Problem) -> str:
+    return f"{problem.message} ({problem.hint})" if problem.hint else problem.message
 
 
 class Problems:
@@ -49,7 +53,10 @@ class Problems:
     def raise_any(self) -> None:
         """Raise InvalidConfigError when anything was added."""
         if self._found:
-            raise InvalidConfigError(tuple(self._found))
+            files = list(dict.fromkeys(each.place.path for each in self._found))
+            order = {path: index for index, path in enumerate(files)}
+            found = sorted(self._found, key=lambda each: (order[each.place.path], each.place.line, each.place.column))
+            raise InvalidConfigError(tuple(found))
 
 
 def did_you_mean(word: str, known: Iterable[str], /) -> str | None:

@@ -51,7 +51,10 @@ class ReadyKind(enum.Enum):
 
 
 class Ready(Struct, frozen=True):
-    """`target` is the path or URL, the regular expression, or the command (text or list)."""
+    """`target` is the path or URL, the regular expression, or the command (text or list).
+
+    Of PORT it is the name of the port that is awaited, "" for the service's own.
+    """
 
     kind: ReadyKind = ReadyKind.STARTED
     target: str | tuple[str, ...] = ""
@@ -173,7 +176,8 @@ class Project(Struct, frozen=True):
     """Everything one worktree's configuration says.
 
     `root` is the folder of the configuration file.  `env_files` are the variables read from
-    `env_file` (later files win), before devrun's ports and each service's `environment`.
+    `env_file` (later files win), before devrun's ports and each service's `environment`;
+    `env_places` is where each of them stands.
     """
 
     root: str
@@ -181,4 +185,5 @@ class Project(Struct, frozen=True):
     services: Mapping[str, Service]
     ports: PortSettings = PortSettings()
     env_files: Mapping[str, str] = {}
+    env_places: Mapping[str, Place] = {}
     sweep: SweepSettings = SweepSettings()

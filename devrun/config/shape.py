@@ -87,10 +87,12 @@ class RestartEntry(_Entry, frozen=True):
     max_backoff: Seconds | None = None
 
 
+RESTART = "`no`, `on-failure`, `on-failure:3` or `always`"
+RESTARTS = ("no", "on-failure", "always", "unless-stopped")
 RestartWord = Annotated[
     str,
     Meta(
-        title="`no`, `on-failure`, `on-failure:3` or `always`",
+        title=RESTART,
         pattern="^(no|always|unless-stopped|on-failure(:[0-9]{1,6})?|on_failure)$",
         description="`no` (default), `on-failure`, `on-failure:3`, `always`.",
     ),
