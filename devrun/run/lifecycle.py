@@ -110,7 +110,7 @@ def _on_main_exited(turn: Turn, event: ev.MainExited) -> None:
         return
     turn.cancel_waits(event.name)
     code = event.code if event.code >= 0 else 128 - event.code
-    each = turn.change(event.name, main_gone=True, was_started=True, code=code)
+    each = turn.change(event.name, main_gone=True, code=code)
     if each.stop_wanted:
         return
     if event.uptime >= STABLE_AFTER:

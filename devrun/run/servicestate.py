@@ -83,7 +83,7 @@ def is_satisfied(state: ServiceState, condition: Condition) -> bool:
         return state.phase is Phase.EXITED
     if condition is Condition.READY:
         return state.was_ready and state.phase in {Phase.READY, Phase.EXITED} and not state.stop_wanted
-    return state.was_started and state.phase in {Phase.RUNNING, Phase.READY, Phase.EXITED} and not state.stop_wanted
+    return state.phase in {Phase.RUNNING, Phase.READY, Phase.EXITED} and not state.stop_wanted
 
 
 def restart_cap(service: Service) -> int:

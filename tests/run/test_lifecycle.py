@@ -513,3 +513,10 @@ def test_services_that_depend_on_each_other_can_still_be_stopped():
     assert run.asked(ev.StopTree, run.tell(ev.StopRun("interrupted", 130))) == ["a", "b"]
     run.gone("a", "b")
     assert run.finish == (130, "interrupted")
+
+
+def test_a_start_that_is_reported_as_ended_and_as_failed_is_over():
+    run = Run(service("api"))
+    run.tell(ev.MainExited("api", 2))
+    run.tell(ev.SpawnFailed("api", "no such file"))
+    assert run.finish == (2, "`api` exited with code 2")
