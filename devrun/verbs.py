@@ -110,6 +110,96 @@ VERBS: tuple[Verb, ...] = (
         arguments=(JSON,),
     ),
     Verb(
+        name="env",
+        module="env",
+        effect=WRITE,
+        help="print this worktree's port variables",
+        description=(
+            "1. claims the lease of this worktree if it has none yet\n"
+            "2. prints <NAME>_PORT and <NAME>_URL of all services, DEVRUN_SLOT, DEVRUN_OFFSET, each port_env\n"
+            "3. and DEVRUN_ENV, by which devrun knows its own words when it inherits them\n"
+            "Never PORT (that is one service's own), never what .env files hold, never starts anything."
+        ),
+        examples=('eval "$(devrun env)"', "devrun env --format dotenv > .env.ports", "devrun env --format json"),
+        arguments=(
+            _argument(
+                "--format",
+                choices=("shell", "dotenv", "json"),
+                default="shell",
+                help="how to write them (json: one plain object)",
+            ),
+            FILE,
+            JSON,
+        ),
+    ),
+    Verb(
+        name="ports",
+        module="ports",
+        effect=WRITE,
+        help="show the ports of worktrees",
+        description=(
+            "1. claims the lease of this worktree if it has none yet\n"
+            "2. prints slot, offset, and port and URL of every service\n"
+            "With --all: every worktree that has a lease, of all repositories; that only reads.\n"
+            "Never starts or stops anything."
+        ),
+        examples=("devrun ports", "devrun ports --all", "devrun ports --json | jq .data.services"),
+        arguments=(
+            _argument("--all", action="store_true", dest="every", help="every worktree that has a lease (only reads)"),
+            FILE,
+            JSON,
+        ),
+    ),
+    Verb(
+        name="port",
+        module="port",
+        effect=WRITE,
+        help="print one service's port",
+        description=(
+            "1. claims the lease of this worktree if it has none yet\n"
+            "2. prints the number, nothing else; SERVICE:NAME is one of its named ports\n"
+            "Never starts or stops anything."
+        ),
+        examples=("devrun port api", "devrun port api:metrics", "curl localhost:$(devrun port api)/healthz"),
+        arguments=(_argument("service", metavar="SERVICE", help="SERVICE, or SERVICE:NAME"), FILE, JSON),
+    ),
+    Verb(
+        name="url",
+        module="url",
+        effect=WRITE,
+        help="print one service's address",
+        description=(
+            "1. claims the lease of this worktree if it has none yet\n"
+            "2. prints the address, nothing else; SERVICE:NAME is one of its named ports\n"
+            "Never starts or stops anything."
+        ),
+        examples=("devrun url web", 'open "$(devrun url web)"', "devrun url api --json"),
+        arguments=(_argument("service", metavar="SERVICE", help="SERVICE, or SERVICE:NAME"), FILE, JSON),
+    ),
+    Verb(
+        name="worktree",
+        module="worktree",
+        effect=WRITE,
+        help="add or list git worktrees",
+        description=(
+            "add PATH [COMMIT]: 1. lets git add the worktree  2. leases its ports and prints them\n"
+            "list: what git lists, with slot, live run, ports and memory of each; that only reads\n"
+            "Never prunes, never deletes a folder."
+        ),
+        examples=(
+            "devrun worktree add -b feature-x ../feature-x",
+            "devrun worktree list",
+            "devrun worktree list --json | jq -r '.data[].path'",
+        ),
+        arguments=(
+            _argument("action", choices=("add", "list"), metavar="add|list", help="what to do"),
+            _argument("path", nargs="?", metavar="PATH", help="the folder of the worktree"),
+            _argument("commit", nargs="?", metavar="COMMIT", help="add: the branch or commit to check out"),
+            _argument("-b", "--branch", metavar="NAME", help="add: make this branch"),
+            JSON,
+        ),
+    ),
+    Verb(
         name="completion",
         module="completion",
         effect=READ,

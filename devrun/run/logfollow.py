@@ -8,110 +8,121 @@ inotify) are two, and five looks a second at a few files cost nothing that can b
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import BinaryIO
 
-from devrun.run.logreader import Record, open_generations, parse_record
+from devrun.run.logreader import Mark, Record, Slice, open_generations, parse_record
 from devrun.run.logs import generation_path
 
 _READ_SIZE = 256 * 1024
 
 
 class Follower:
-    """The ends of the logs of several services.  It starts at the end of what is there."""
+    """The ends of the logs of several services.
 
-    def __init__(self, folder: str, services: Iterable[str], *, from_start: bool = False) -> None:
-        self._tails = [_Tail(folder, service, from_start=from_start) for service in services]
+    It starts where they end now (`marks`); a service that comes later is followed from its start.
+    """
+
+    def __init__(self, folder: str, services: Iterable[str]) -> None:
+        self._folder = folder
+        self._tails = {service: _Tail(folder, service, from_start=False) for service in services}
+
+    @property
+    def marks(self) -> Mapping[str, Mark]:
+        """Where following begins: the history to show before it ends there."""
+        return {service: tail.begin for service, tail in self._tails.items() if tail.begin is not None}
+
+    def add(self, services: Iterable[str]) -> None:
+        """Follow these too; those that are followed already go on."""
+        for service in services:
+            if service not in self._tails:
+                self._tails[service] = _Tail(self._folder, service, from_start=True)
 
     def read(self) -> list[Record]:
         """Return the records that were written since the last call, in the order of arrival."""
-        records = [record for tail in self._tails for record in tail.read()]
+        records = [record for tail in self._tails.values() for record in tail.read()]
         records.sort(key=lambda record: record.time)
         return records
 
     def close(self) -> None:
         """Close the files."""
-        for tail in self._tails:
+        for tail in self._tails.values():
             tail.close()
 
 
 class _Tail:
-    """The end of one service's log."""
+    """The log of one service from some place on: files in their order, the last is being written."""
 
     def __init__(self, folder: str, service: str, *, from_start: bool) -> None:
         self._folder = folder
         self._service = service
         self._rest = b""
         self._time = b""
-        files = open_generations(folder, service)
-        self._file: BinaryIO | None = files[-1] if files else None
-        self._older = files[:-1] if from_start else []
-        if not from_start:
-            for file in files[:-1]:
-                file.close()
-            self._seek_end()
+        self._files = open_generations(folder, service)
+        self.begin: Mark | None = None
+        if not from_start and self._files:
+            *older, newest = self._files
+            _close(older)
+            newest = Slice(newest.file, _end_of_records(newest))
+            newest.file.seek(newest.end)
+            self._files = [newest]
+            self.begin = newest.mark
 
     def read(self) -> list[Record]:
         records: list[Record] = []
-        for file in self._older:
-            records += self._read_file(file)
-            file.close()
-        self._older = []
-        while True:
-            if self._file is not None:
-                # Whether it was rotated is asked before the last read: after it nobody writes there.
-                newer = self._newer()
-                records += self._read_file(self._file)
-                if newer is None:
-                    return records
-                self._file.close()
-                self._file = newer
-            else:
-                files = open_generations(self._folder, self._service)
-                if not files:
-                    return records
-                self._file, *later = files
-                for file in later:
-                    file.close()
+        if not self._files:
+            self._files = open_generations(self._folder, self._service)
+        while self._files:
+            # Whether there is a newer file is asked before reading: afterwards nobody writes here.
+            if len(self._files) == 1:
+                self._files += self._newer(self._files[0].file)
+            records += self._read_file(self._files[0].file)
+            if len(self._files) == 1:
+                break
+            _close([self._files.pop(0)])
+        return records
 
     def close(self) -> None:
-        for file in (*self._older, self._file):
-            if file is not None:
-                file.close()
-        self._older, self._file = [], None
+        _close(self._files)
+        self._files = []
 
-    def _seek_end(self) -> None:
-        """Go to the end, but not into the middle of a record."""
-        if self._file is not None:
-            size = os.fstat(self._file.fileno()).st_size
-            start = max(0, size - _READ_SIZE)
-            block = os.pread(self._file.fileno(), size - start, start)
-            self._file.seek(start + block.rfind(b"\n") + 1 if b"\n" in block else size)
-
-    def _newer(self) -> BinaryIO | None:
-        """Return the file that came after the one that is open, None when it is still the newest."""
-        if self._file is None:
-            return None
-        mine = os.fstat(self._file.fileno())
+    def _newer(self, current: BinaryIO) -> list[Slice]:
+        """Return the files that came after the one that is open; empty while it is the newest."""
+        mine = os.fstat(current.fileno())
         try:
             if os.path.samestat(mine, os.stat(generation_path(self._folder, self._service, 0))):
-                return None
-        except OSError:
-            return None  # between two renames, or the folder was pruned
+                return []
+        except OSError:  # between two renames, or the folder was pruned
+            return []
         files = open_generations(self._folder, self._service)
-        place = next((at for at, file in enumerate(files) if os.path.samestat(mine, os.fstat(file.fileno()))), -1)
-        keep = place + 1 if place + 1 < len(files) else None
-        for at, file in enumerate(files):
-            if at != keep:
-                file.close()
-        return None if keep is None else files[keep]
+        places = [at for at, each in enumerate(files) if os.path.samestat(mine, os.fstat(each.file.fileno()))]
+        older = places[0] + 1 if places else 0  # rotated away meanwhile: everything there is, is newer
+        _close(files[:older])
+        return files[older:]
 
     def _read_file(self, file: BinaryIO) -> list[Record]:
-        records = []
+        records: list[Record] = []
         while chunk := file.read(_READ_SIZE):
             *lines, self._rest = (self._rest + chunk).split(b"\n")
-            for line in lines:
+            for line in filter(None, lines):
                 record = parse_record(line, self._service, self._time)
                 self._time = record.time
                 records.append(record)
         return records
+
+
+def _end_of_records(newest: Slice) -> int:
+    """Return where the last whole record ends: the writer may be in the middle of one."""
+    end = newest.end
+    while end > 0:
+        start = max(0, end - _READ_SIZE)
+        found = newest.block(start, end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _close(slices: Iterable[Slice]) -> None:
+    for each in slices:
+        each.file.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
 from devrun.run.logs import GENERATIONS, SUFFIX, generation_path
@@ -66,12 +66,38 @@ def _join(pieces: list[Record]) -> Record:
     return pieces[-1]._replace(text=b"".join(piece.text for piece in pieces), ended=True)
 
 
-def open_generations(folder: str, service: str) -> list[BinaryIO]:
+class Mark(NamedTuple):
+    """A place in the log of a service: history is before it, following goes on behind it."""
+
+    device: int
+    inode: int
+    offset: int
+
+
+class Slice(NamedTuple):
+    """An open log file, and where to stop reading it."""
+
+    file: BinaryIO
+    end: int
+
+    @property
+    def mark(self) -> Mark:
+        """The place where this slice ends."""
+        facts = os.fstat(self.file.fileno())
+        return Mark(facts.st_dev, facts.st_ino, self.end)
+
+    def block(self, start: int, size: int) -> bytes:
+        """Return up to `size` bytes from `start`, none of them behind the end."""
+        return os.pread(self.file.fileno(), min(size, self.end - start), start)
+
+
+def open_generations(folder: str, service: str, until: Mark | None = None) -> list[Slice]:
     """Open the files of a service, oldest first, each once even if they rotate meanwhile.
 
-    Opened newest first: a file that is moved in between is met twice, never missed.
+    Opened newest first: a file that is moved in between is met twice, never missed.  With `until`,
+    what was written behind that place is left out.
     """
-    files: list[BinaryIO] = []
+    slices: list[Slice] = []
     seen: set[tuple[int, int]] = set()
     for age in range(GENERATIONS):
         try:
@@ -79,23 +105,40 @@ def open_generations(folder: str, service: str) -> list[BinaryIO]:
         except OSError:
             continue
         facts = os.fstat(file.fileno())
-        if (facts.st_dev, facts.st_ino) in seen:
+        here = (facts.st_dev, facts.st_ino)
+        end = facts.st_size
+        if until is not None:
+            if here == until[:2]:
+                end, until = until.offset, None
+            else:
+                end = -1
+        if here in seen or end < 0:
             file.close()
             continue
-        seen.add((facts.st_dev, facts.st_ino))
-        files.append(file)
-    files.reverse()
-    return files
+        seen.add(here)
+        slices.append(Slice(file, end))
+    slices.reverse()
+    return slices
 
 
 def read_logs(
-    folder: str, services: Iterable[str], *, since: bytes | None = None, tail: int | None = None
+    folder: str,
+    services: Iterable[str],
+    *,
+    since: bytes | None = None,
+    tail: int | None = None,
+    until: Mapping[str, Mark] | None = None,
 ) -> Iterator[Record]:
     """Yield whole lines of the services in time order: those since a time, the last `tail` of them.
 
-    `since` is a time as the files have it (UTC).
+    `since` is a time as the files have it (UTC).  `until` leaves out what a follower is to show.
     """
-    streams = [_service_lines(folder, service, since, tail) for service in services]
+    marks = until or {}
+    streams = [
+        _service_lines(open_generations(folder, service, marks.get(service)), service, since, tail)
+        for service in services
+        if until is None or service in until
+    ]
     merged = heapq.merge(*streams, key=lambda record: record.time)
     if tail is None:
         yield from merged
@@ -103,43 +146,38 @@ def read_logs(
     yield from _last(merged, tail)
 
 
-def _service_lines(folder: str, service: str, since: bytes | None, tail: int | None) -> Iterator[Record]:
-    files = open_generations(folder, service)
+def _service_lines(slices: list[Slice], service: str, since: bytes | None, tail: int | None) -> Iterator[Record]:
     try:
-        if tail is None:
-            lines = joined(_records(files, service))
-        else:
-            lines = iter(_tail(files, service, tail))
+        lines = joined(_records(slices, service)) if tail is None else iter(_tail(slices, service, tail))
         for record in lines:
             if since is None or record.time >= since:
                 yield record
     finally:
-        for file in files:
-            file.close()
+        for each in slices:
+            each.file.close()
 
 
-def _tail(files: list[BinaryIO], service: str, count: int) -> list[Record]:
+def _tail(slices: list[Slice], service: str, count: int) -> list[Record]:
     """Return the last lines, reading from the end only as much as they need."""
     wanted = count + 1
     while True:
-        whole, chunk = _last_bytes(files, wanted)
+        whole, chunk = _last_bytes(slices, wanted)
         lines = list(joined(_parsed(chunk.split(b"\n"), service)))
         if whole or len(lines) > count:
             return lines[-count:] if count else []
         wanted *= 2
 
 
-def _last_bytes(files: list[BinaryIO], lines: int) -> tuple[bool, bytes]:
+def _last_bytes(slices: list[Slice], lines: int) -> tuple[bool, bytes]:
     """Return the end of the files with at least so many line ends, and whether that is everything."""
     blocks: list[bytes] = []
     found = 0
-    for file in reversed(files):
-        end = os.fstat(file.fileno()).st_size
+    for each in reversed(slices):
+        end = each.end
         while end > 0:
             start = max(0, end - _READ_SIZE)
-            block = os.pread(file.fileno(), end - start, start)
-            blocks.append(block)
-            found += block.count(b"\n")
+            blocks.append(each.block(start, end - start))
+            found += blocks[-1].count(b"\n")
             end = start
             if found > lines:
                 chunk = b"".join(reversed(blocks))
@@ -153,23 +191,25 @@ def _last(records: Iterable[Record], count: int) -> Iterator[Record]:
     yield from deque(records, maxlen=count)
 
 
-def _records(files: list[BinaryIO], service: str) -> Iterator[Record]:
-    for file in files:
-        yield from _parsed(_lines(file), service)
+def _records(slices: list[Slice], service: str) -> Iterator[Record]:
+    for each in slices:
+        yield from _parsed(_lines(each), service)
 
 
 def _parsed(lines: Iterable[bytes], service: str) -> Iterator[Record]:
     previous = b""
     for line in lines:
-        if line or previous:
+        if line:  # a record has four columns; nothing at all is where a torn one was ended
             record = parse_record(line, service, previous)
             previous = record.time
             yield record
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
+def _lines(part: Slice) -> Iterator[bytes]:
     rest = b""
-    while chunk := file.read(_READ_SIZE):
+    start = 0
+    while chunk := part.block(start, _READ_SIZE):
+        start += len(chunk)
         *lines, rest = (rest + chunk).split(b"\n")
         yield from lines
     if rest:
