@@ -13,6 +13,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from devrun import __version__
 from devrun.errors import DevrunError, UsageError
@@ -30,8 +31,21 @@ exit codes:
 class _Parser(argparse.ArgumentParser):
     """argparse that reports through the error boundary."""
 
+    _intermixing = False
+
     def error(self, message: str) -> None:  # type: ignore[override]
         raise UsageError(message, hint=f"`{self.prog} --help`")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Let options stand between words (`up web -d api`): argparse alone gives up after the first of them."""
+        words = {action.nargs for action in self._get_positional_actions()}
+        if self._intermixing or not words & {"?", "*"} or words & {argparse.REMAINDER, argparse.PARSER}:
+            return super().parse_known_args(args, namespace)
+        self._intermixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._intermixing = False
 
 
 def build_parser() -> argparse.ArgumentParser:

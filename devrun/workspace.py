@@ -1,12 +1,18 @@
-"""What almost every verb starts from: the current folder, the project, and the worktree it is in."""
+"""What almost every verb starts from: the current folder, the project, its worktree, and its ports."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from devrun.config.load import load_project
 from devrun.config.project import Project
-from devrun.model import Worktree
+from devrun.errors import UsageError
+from devrun.model import PortSet, Worktree
+from devrun.ports.ledger import claim
+from devrun.state import open_state
 from devrun.state.folder import current_folder
 from devrun.worktrees.locate import locate
 
@@ -18,6 +24,14 @@ class Workspace(Struct, frozen=True):
     worktree: Worktree
 
 
+class NamedPort(NamedTuple):
+    """A port that was asked for by name; `name` is "" for the service's own."""
+
+    service: str
+    name: str
+    port: int
+
+
 def open_workspace(*, file: str | None = None) -> Workspace:
     """Read the configuration (`-f FILE`, or found upwards) and find the worktree that it lies in.
 
@@ -27,3 +41,28 @@ def open_workspace(*, file: str | None = None) -> Workspace:
     """
     project = load_project(start=current_folder(), file=file)
     return Workspace(project=project, worktree=locate(project.root))
+
+
+def claim_ports(workspace: Workspace, *, slot: int | None = None, say: Callable[[str], None] | None = None) -> PortSet:
+    """Return the ports of a workspace, claiming its lease; `say` hears why a lease moved."""
+    with open_state() as state:
+        return claim(state, workspace.worktree, workspace.project, slot=slot, say=say)
+
+
+def find_port(word: str, *, file: str | None = None, say: Callable[[str], None] | None = None) -> NamedPort:
+    """Return the port that `SERVICE` or `SERVICE:NAME` means; UsageError when there is none."""
+    workspace = open_workspace(file=file)
+    services = workspace.project.services
+    name, _, port_name = word.partition(":")
+    if name not in services:
+        from devrun.config.problems import did_you_mean
+
+        known = ", ".join(f"`{each}`" for each in services)
+        raise UsageError(f"there is no service `{name}`", hint=did_you_mean(name, services) or f"known are {known}")
+    port = claim_ports(workspace, say=say).port(name, port_name)
+    if port is None:
+        named = ", ".join(f"`{name}:{each}`" for each in services[name].ports)
+        what = f"port named `{port_name}`" if port_name else "port"
+        hint = f"it has {named}" if named else f"give `{name}` a `port:` in `{workspace.project.file}`"
+        raise UsageError(f"`{name}` has no {what}", hint=hint)
+    return NamedPort(name, port_name, port)

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "decide": set(),
     "cleanup": {"config", "decide", "ports", "state", "system", "worktrees"},
     "run": {"cleanup", "config", "decide.programs", "ports", "report", "state", "system", "worktrees"},
-    "workspace": {"config", "state", "system", "worktrees"},
+    "workspace": {"config", "ports", "state", "system", "worktrees"},
     "commands": {
         "cleanup",
         "cli",

@@ -142,8 +142,9 @@ class _Claim:
         movable = [base.port for base in wish.bases if not base.fixed]
         highest = (HIGHEST - max(movable, default=0)) // wish.stride
         if pin > highest:
+            top = max(movable, default=0)
             raise UsageError(
-                f"slot {pin} puts port {max(movable, default=0)} above {HIGHEST}", hint=f"slots go up to {highest}"
+                f"slot {pin} puts port {top + pin * wish.stride} above {HIGHEST}", hint=f"slots go up to {highest}"
             )
         if live and old is not None and old.slot != pin:
             raise PortConflictError(
