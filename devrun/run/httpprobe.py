@@ -23,6 +23,8 @@ REQUEST_LIMIT = 5.0
 RETRY_INTERVAL = 0.25
 # Longest status line that is read.  Smaller: a chatty reason phrase is cut, harmless.  Larger: garbage is kept.
 LONGEST_STATUS = 1024
+# Nobody is there: the port is closed, or this machine has no such address family.
+_NOBODY = frozenset({errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EAFNOSUPPORT})
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "[::]"})  # noqa: S104 - read, not bound
 
@@ -79,22 +81,19 @@ class HttpProbe:
 
     def check(self, now: float, /) -> Result:
         """Advance the request under way, or begin one when it is due."""
-        if self._socket is None:
-            if now < self._next:
-                return PENDING
-            for _ in _LOOPBACK:
-                if self._connect(now):
-                    break
-                self._family = (self._family + 1) % len(_LOOPBACK)
-            else:
-                return PENDING
+        if self._socket is None and not self._begin(now):
+            return PENDING
         try:
             status = self._advance()
+        except BlockingIOError:
+            status = None
         except OSError as error:
-            refused = error.errno in {errno.ECONNREFUSED, errno.ENETUNREACH, errno.EADDRNOTAVAIL}
-            self._last = "" if refused else f"last: {_text(error)}"
-            self._drop(None if refused else now + RETRY_INTERVAL)
-            return PENDING if refused else self._foreign(now)
+            if error.errno in _NOBODY:
+                self._drop(None)
+                return PENDING
+            self._last = f"last: {_text(error)}"
+            self._drop(now + RETRY_INTERVAL)
+            return self._foreign(now)
         if status is not None:
             return self._judge(status, now)
         if now - self._started >= self._limit:
@@ -112,18 +111,30 @@ class HttpProbe:
         """Close the connection."""
         self._drop(None)
 
+    def _begin(self, now: float) -> bool:
+        """Connect to the first address that takes it, when a request is due."""
+        if now < self._next:
+            return False
+        for _ in _LOOPBACK:
+            if self._connect(now):
+                return True
+            self._family = (self._family + 1) % len(_LOOPBACK)
+        return False
+
     def _connect(self, now: float) -> bool:
         family, address = _LOOPBACK[self._family]
         try:
             connection = socket.socket(family, socket.SOCK_STREAM)
         except OSError as error:  # no IPv6 in this kernel, or no descriptor left: the next check tries again
-            self._last = f"last: {_text(error)}"
+            if error.errno not in _NOBODY:
+                self._last = f"last: {_text(error)}"
             return False
         connection.setblocking(False)
         code = connection.connect_ex((address, self._target.port))
         if code not in {0, errno.EINPROGRESS}:
             connection.close()
-            self._last = "" if code == errno.ECONNREFUSED else f"last: {os.strerror(code).lower()}"
+            if code not in _NOBODY:
+                self._last = f"last: {os.strerror(code).lower()}"
             return False
         self._socket, self._started, self._answer = connection, now, b""
         host = f"localhost:{self._target.port}"

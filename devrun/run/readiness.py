@@ -164,7 +164,9 @@ class LogProbe:
         decoder = self._decoders.get(stream)
         if decoder is None:
             decoder = self._decoders[stream] = codecs.getincrementaldecoder("utf-8")("replace")
-        *lines, partial = _LINE_END.split(self._partial.get(stream, "") + decoder.decode(chunk))
+        lines = _LINE_END.split(decoder.decode(chunk))
+        lines[0] = self._partial.get(stream, "") + lines[0]
+        partial = lines.pop()
         if len(partial) > LONGEST_LINE:
             lines.append(partial)
             partial = partial[-LONGEST_LINE // 2 :]
