@@ -277,3 +277,21 @@ def test_adding_what_runs_changes_nothing_and_adding_what_is_stopped_starts_it_a
     assert run.tell(ev.AddServices((service("web", probe=True), fresh))) == (ev.Start("docs", 1, guard=True),)
     assert run.state.services["docs"].service == fresh
     assert run.state.services["web"].service == service("web")
+
+
+def test_a_service_whose_job_was_stopped_meanwhile_is_not_started_and_says_why():
+    run = Run(service("job"), service("api", ("job", COMPLETED))).up("job")
+    run.end("job")
+    run.up("api")
+    run.tell(ev.StartServices(("job",)))
+    run.up("job")
+    run.tell(ev.RestartServices(("api",)))
+    run.tell(ev.StopServices(("job",)))
+    run.gone("job", "api")
+    assert run.phases() == {"job": "stopped", "api": "stopped"}
+    assert run.texts()[-1] == "`api` is not started: `job` is stopped"
+    assert run.finish is None
+    run.tell(ev.StartServices(("job",)))
+    run.up("job")
+    run.end("job")
+    assert run.phase("api") == "starting"

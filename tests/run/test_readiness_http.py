@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -248,6 +249,78 @@ def test_closing_closes_the_connection(clock, server):
     clock.probe.close()
     clock.probe.close()
     assert connection.recv(1) == b""
+
+
+def test_a_bad_answer_is_not_asked_again_before_the_interval(clock, server):
+    answer(clock, server, b"HTTP/1.1 503 Starting\r\n\r\n")
+    for _ in range(4):
+        clock.check(RETRY_INTERVAL / 5)
+        assert not select.select([server.socket], [], [], 0)[0]
+
+
+class Socket:
+    """A socket whose calls fail with what the test says."""
+
+    def __init__(self, connecting=0, receiving=None):
+        self.connecting, self.receiving = connecting, receiving
+        self.is_closed = False
+        self.ours, self.theirs = socket.socketpair()
+        self.theirs.send(b"HTTP")
+
+    def connect_ex(self, _address):
+        return self.connecting
+
+    def fileno(self):
+        return self.ours.fileno()
+
+    def setblocking(self, _flag):
+        pass
+
+    def getsockopt(self, *_):
+        return 0
+
+    def send(self, data):
+        return len(data)
+
+    def recv(self, _size):
+        raise self.receiving
+
+    def close(self):
+        self.is_closed = True
+        self.ours.close()
+        self.theirs.close()
+
+
+@pytest.mark.parametrize("code", [errno.EAFNOSUPPORT, errno.EMFILE, errno.ENOBUFS])
+def test_a_socket_that_cannot_be_made_is_not_yet(monkeypatch, code):
+    def make(*_):
+        raise OSError(code, os.strerror(code))
+
+    probe = HttpProbe(HttpTarget(3001, "/"), Ownership(3001, lambda _: (), frozenset))
+    monkeypatch.setattr(socket, "socket", make)
+    assert [probe.check(now) for now in range(3)] == [PENDING] * 3
+    assert ("last: " in probe.describe()) == (code != errno.EAFNOSUPPORT)
+
+
+@pytest.mark.parametrize("code", [errno.EADDRNOTAVAIL, errno.EACCES])
+def test_an_address_that_cannot_be_connected_to_is_not_yet_and_its_socket_is_closed(monkeypatch, code):
+    both = [Socket(connecting=code) for _ in range(2)]
+    waiting = iter(both)
+    monkeypatch.setattr("devrun.run.httpprobe.socket.socket", lambda *_: next(waiting))
+    probe = HttpProbe(HttpTarget(3001, "/"), Ownership(3001, lambda _: (), frozenset))
+    assert probe.check(0) == PENDING
+    assert all(each.is_closed for each in both)
+    assert ("permission denied" in probe.describe()) == (code == errno.EACCES)
+
+
+def test_a_readable_socket_with_nothing_to_read_is_not_yet(monkeypatch):
+    pair = Socket(receiving=BlockingIOError())
+    monkeypatch.setattr("devrun.run.httpprobe.socket.socket", lambda *_: pair)
+    probe = HttpProbe(HttpTarget(3001, "/"), Ownership(3001, lambda _: (), frozenset))
+    assert [probe.check(0), probe.check(0)] == [PENDING, PENDING]
+    assert not pair.is_closed
+    probe.close()
+    assert pair.is_closed
 
 
 # What may be asked for.
