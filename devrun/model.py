@@ -103,6 +103,15 @@ class ProcessRecord(Struct, frozen=True):
         return None if self.environment is None else self.environment.stamp
 
     @property
+    def title(self) -> str:
+        """A short command line for people: base name and arguments in one line of at most 80 characters."""
+        words = [word for word in self.argv or () if word]
+        if not words:
+            return self.name or f"pid {self.pid}"
+        line = " ".join(" ".join([words[0].rpartition("/")[2] or words[0], *words[1:]]).split())
+        return line if len(line) <= 80 else line[:79]  # noqa: PLR2004 - a terminal's width + "…"
+
+    @property
     def is_zombie(self) -> bool:
         """Dead already, only not yet waited for (kernel sense)."""
         return self.state == "Z"
@@ -314,6 +323,39 @@ class Worktree(Struct, frozen=True):
     slug: str
     branch: str | None = None
     file_id: FileId | None = None
+
+
+class Folder(enum.Enum):
+    """What became of the very folder a process stands in."""
+
+    PRESENT = "present"
+    DELETED = "deleted"
+
+
+class Surroundings(Struct, frozen=True):
+    """A folder, and what is known of the innermost worktree around it.
+
+    `root` is that worktree's top, `None` when the folder is in no worktree that is known.  `live`:
+    git lists a worktree at `root` and there is a checkout; `None` when the live set is unknown.
+    `predecessor`: the checkout at `root` was made after the process started (or the process stands
+    in the folder that was `root` before).  `known`: `root` is under a lease or a pattern.
+    `in_trash`: `root` was moved into a folder inside a git dir.  `repository_gone`: the whole
+    repository was deleted, confirmed on the device that was recorded for it.
+    """
+
+    path: str
+    folder: Folder | None = None
+    root: str | None = None
+    identity: str | None = None
+    repository: str | None = None
+    live: bool | None = None
+    predecessor: bool | None = None
+    known: bool = False
+    leased: bool = False
+    in_trash: bool | None = None
+    has_checkout: bool | None = None
+    repository_gone: bool | None = None
+    problem: str | None = None
 
 
 class PortSet(Struct, frozen=True):

@@ -1,0 +1,101 @@
+"""The page where the rooms meet: survey → classify → plan → execute → journal.
+
+Guard, sweep, reap, the start of `up`, the removal of a worktree, the teardown of a run and the
+keeper all pass here.  `decide` says who, `system` does it, `state` remembers it.  A dry run is the
+same plan, not executed and not remembered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import TypeVar
+
+from devrun.cleanup.values import GRACE
+from devrun.decide.classify import decide
+from devrun.decide.context import Context, KnownRun
+from devrun.errors import StateError
+from devrun.model import Classified, KillPlan, ProcessIdentity, StepResult
+from devrun.state import State
+from devrun.state.journal import JournalRow
+from devrun.system.control import SystemControl, wait_for_one
+from devrun.system.execute import Wait, execute, never
+
+LONGEST_COMMAND = 500
+"""Characters of a command line that are remembered: enough to know it again, no room for a prompt."""
+
+Result = TypeVar("Result")
+Steps = Generator[Wait, None, Result]
+
+
+def plan_and_execute(
+    context: Context, *, dry_run: bool, grace: float = GRACE
+) -> Steps[tuple[KillPlan, tuple[StepResult, ...]]]:
+    """Decide over the context and, unless it is a dry run, stop whom the plan names."""
+    plan = decide(context)
+    results = () if dry_run else (yield from carry_out(plan, deadline=time.monotonic() + grace))
+    return plan, results
+
+
+def carry_out(
+    plan: KillPlan,
+    *,
+    deadline: float,
+    signals: Mapping[ProcessIdentity, int] | None = None,
+    rescan: Callable[[], KillPlan] | None = None,
+    hurry: Callable[[], bool] = never,
+) -> Steps[tuple[StepResult, ...]]:
+    """Stop whom the plan names.  An empty plan costs nothing."""
+    if plan.is_empty and rescan is None:
+        return ()
+    return (
+        yield from execute(plan, SystemControl(), deadline=deadline, signals=signals or {}, rescan=rescan, hurry=hurry)
+    )
+
+
+def known_runs(state: State) -> dict[str, KnownRun] | None:
+    """Return the runs of the state folder with what their locks prove; None when they cannot be read."""
+    try:
+        return {run.id: KnownRun(run, state.runs.liveness(run)) for run in state.runs.all()}
+    except StateError:
+        return None
+
+
+def journal(state: State, verb: str, results: Iterable[StepResult], refused: Iterable[Classified] = ()) -> None:
+    """Remember what was stopped and who was in the way.  A journal that cannot be written stops nobody's clean-up."""
+    rows = [_journal_row(verb, each.step, each.outcome.value) for each in results]
+    rows += [_journal_row(verb, each, None) for each in refused]
+    with contextlib.suppress(StateError):
+        if rows and state.writable:
+            state.journal.record(rows)
+
+
+def drive(steps: Steps[Result]) -> Result:
+    """Run a clean-up to its end where nothing else is to be done meanwhile."""
+    try:
+        wait = next(steps)
+        while True:
+            wait_for_one(wait.handles, wait.until)
+            wait = steps.send(None)
+    except StopIteration as finished:
+        result: Result = finished.value
+        return result
+    finally:
+        steps.close()
+
+
+def _journal_row(verb: str, each: Classified, outcome: str | None) -> JournalRow:
+    record = each.record
+    return JournalRow(
+        verb=verb,
+        pid=record.pid,
+        command=" ".join(record.argv or (record.name or "",))[:LONGEST_COMMAND],
+        cwd=None if record.cwd is None else record.cwd.path,
+        worktree=each.worktree,
+        service=each.service,
+        action=each.verdict.value,
+        reason=each.reason,
+        detail=each.detail,
+        outcome=outcome,
+    )

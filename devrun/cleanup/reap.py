@@ -1,0 +1,151 @@
+"""Clear one worktree of its servers, before or after its folder is gone.
+
+A live run of it is asked to end first, and gets the time it needs; what is left then is stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from devrun.cleanup.joint import Steps, carry_out, drive, journal, known_runs
+from devrun.cleanup.values import GRACE, Skipped, SweepReport
+from devrun.config.project import SweepSettings
+from devrun.decide.classify import decide
+from devrun.decide.context import Context, KnownRun
+from devrun.errors import DevrunError
+from devrun.model import Liveness, ProcessIdentity, Situation, Worktree
+from devrun.state import State
+from devrun.system.columns import Column
+from devrun.system.control import Handle, SystemControl
+from devrun.system.execute import Wait
+from devrun.worktrees.locate import locate
+from devrun.worktrees.survey import Survey, make_places
+
+RUN_MARGIN = 4.0
+"""Seconds a live run may take beyond the grace to end by itself: its keeper steps in after two."""
+
+
+def reap(
+    state: State, path: str, *, settings: SweepSettings | None = None, dry_run: bool = False, grace: float = GRACE
+) -> SweepReport:
+    """Reap the worktree at `path` and wait for the end of it."""
+    return drive(reaping(state, path, settings=settings, dry_run=dry_run, grace=grace))
+
+
+def reaping(
+    state: State, path: str, *, settings: SweepSettings | None = None, dry_run: bool = False, grace: float = GRACE
+) -> Steps[SweepReport]:
+    """Reap as a generator, for a caller with a loop of its own."""
+    settings = SweepSettings() if settings is None else settings
+    worktree = worktree_at(state, path)
+    runs = known_runs(state)
+    survey = Survey()
+    places = make_places(
+        state,
+        runs=[known.record for known in (runs or {}).values()],
+        worktree=worktree,
+        patterns=settings.paths,
+        deadline=time.monotonic() + settings.budget,
+    )
+    own = survey.own_pids
+    survey.fill(own, Column.CWD | Column.ENVIRONMENT)
+    survey.look_closely(_inside(survey, own, worktree), places)
+    context = Context(
+        situation=Situation.REAP,
+        snapshot=survey.snapshot,
+        uid=survey.uid,
+        state_dir=state.path,
+        runs=runs,
+        surroundings=survey.surroundings,
+        worktree=worktree,
+        runtimes=frozenset(settings.runtimes),
+    )
+    plan = decide(context)
+    skipped = tuple(Skipped(what, why) for what, why in places.problems)
+    if dry_run:
+        return SweepReport(plan=plan, skipped=skipped)
+    live = [known for known in (runs or {}).values() if context.is_reaped(known) and known.liveness is Liveness.LIVE]
+    yield from _end_runs(live, survey, grace)
+    results = yield from carry_out(plan, deadline=time.monotonic() + grace)
+    journal(state, "reap", results)
+    return SweepReport(plan=plan, results=results, skipped=skipped)
+
+
+def worktree_at(state: State, path: str) -> Worktree:
+    """Return the worktree at `path`, which may be gone: then by its lease, else by the path alone."""
+    root = os.path.realpath(path)
+    if os.path.lexists(os.path.join(root, ".git")) or (os.path.isdir(root) and not _lease_root(state, root)):
+        return locate(root)
+    for lease in state.leases.all():
+        if lease.root == root:
+            return Worktree(
+                root=root,
+                identity=lease.identity,
+                repository=lease.repository,
+                is_main=lease.is_main,
+                slug=lease.slug,
+                file_id=lease.file_id,
+            )
+    return Worktree(root=root, identity="", repository=_repository_around(root), is_main=False, slug="gone")
+
+
+def _lease_root(state: State, root: str) -> bool:
+    return any(lease.root == root for lease in state.leases.all())
+
+
+def _repository_around(root: str) -> str | None:
+    """Return the repository a removed worktree may have belonged to: the one around it, or around this process."""
+    above = os.path.dirname(root)
+    while not os.path.isdir(above):
+        above = os.path.dirname(above)
+    for start in (above, "."):
+        try:
+            found = locate(start).repository
+        except (DevrunError, OSError):
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _inside(survey: Survey, own: list[int], worktree: Worktree) -> list[int]:
+    """Return who stands in the folder by its path, or carries a stamp: the innermost worktree is asked for later."""
+    found = []
+    for pid in own:
+        record = survey.snapshot.get(pid)
+        if record is None:
+            continue
+        path = None if record.cwd is None else record.cwd.path
+        inside = path is not None and (path == worktree.root or path.startswith(worktree.root.rstrip("/") + "/"))
+        if inside or record.stamp is not None:
+            found.append(pid)
+    return found
+
+
+def _end_runs(live: list[KnownRun], survey: Survey, grace: float) -> Steps[None]:
+    """Ask the keepers of live runs to end, and wait for supervisors and keepers."""
+    control = SystemControl()
+    asked: list[Handle] = []
+    try:
+        for known in live:
+            for identity in (known.record.keeper, known.record.supervisor):
+                handle = _open(control, identity, survey)
+                if handle is None:
+                    continue
+                if identity == known.record.keeper:
+                    handle.send(signal.SIGTERM)
+                asked.append(handle)
+        until = time.monotonic() + grace + RUN_MARGIN
+        while (left := tuple(each for each in asked if not each.is_gone())) and time.monotonic() < until:
+            yield Wait(left, until)
+    finally:
+        for handle in asked:
+            handle.close()
+
+
+def _open(control: SystemControl, identity: ProcessIdentity | None, survey: Survey) -> Handle | None:
+    if identity is None or identity.pid == survey.snapshot.self_pid:
+        return None
+    return control.open(identity)

@@ -1,0 +1,112 @@
+"""Clear the machine of what is left over: orphans of gone worktrees, stamped processes of dead runs, leases.
+
+Reads folders and stamps of this user's processes, everything else only of those that look
+suspicious.  Git is asked only about their repositories, within the budget; a repository that did not
+answer is named in `skipped` and keeps everything.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from devrun.cleanup.joint import Steps, drive, journal, known_runs, plan_and_execute
+from devrun.cleanup.values import GRACE, LeaseRow, Skipped, SweepReport
+from devrun.config.project import SweepSettings
+from devrun.decide.context import Context, KnownRun
+from devrun.decide.fate import Fate, judge
+from devrun.model import Situation
+from devrun.ports.ledger import release
+from devrun.state import State
+from devrun.state.leases import Lease
+from devrun.system.columns import Column
+from devrun.worktrees.places import Places
+from devrun.worktrees.survey import Survey, make_places
+
+
+def sweep(
+    state: State,
+    *,
+    settings: SweepSettings | None = None,
+    dry_run: bool = False,
+    survey: Survey | None = None,
+    grace: float = GRACE,
+) -> SweepReport:
+    """Sweep the machine and wait for the end of it."""
+    return drive(sweeping(state, settings=settings, dry_run=dry_run, survey=survey, grace=grace))
+
+
+def sweeping(
+    state: State,
+    *,
+    settings: SweepSettings | None = None,
+    dry_run: bool = False,
+    survey: Survey | None = None,
+    grace: float = GRACE,
+) -> Steps[SweepReport]:
+    """Sweep the machine as a generator, for a caller with a loop of its own."""
+    settings = SweepSettings() if settings is None else settings
+    survey = Survey() if survey is None else survey
+    runs = known_runs(state)
+    places = make_places(
+        state,
+        runs=[known.record for known in (runs or {}).values()],
+        patterns=settings.paths,
+        deadline=time.monotonic() + settings.budget,
+    )
+    suspects = _suspicious(survey, places, runs)
+    if suspects:
+        survey.look_closely(suspects, places)
+    context = Context(
+        situation=Situation.SWEEP,
+        snapshot=survey.snapshot,
+        uid=survey.uid,
+        state_dir=state.path,
+        runs=runs,
+        surroundings=survey.surroundings,
+        runtimes=frozenset(settings.runtimes),
+    )
+    plan, results = yield from plan_and_execute(context, dry_run=dry_run, grace=grace)
+    leases = tuple(lease for lease in state.leases.all() if _is_gone(lease, places))
+    if not dry_run:
+        journal(state, "sweep", results)
+        leases = release(state, leases)
+        _forget_old_runs(state, survey, runs)
+    return SweepReport(
+        plan=plan,
+        results=results,
+        leases=tuple(LeaseRow(worktree=lease.root, slot=lease.slot) for lease in leases),
+        skipped=tuple(Skipped(what, why) for what, why in places.problems),
+    )
+
+
+def _suspicious(survey: Survey, places: Places, runs: dict[str, KnownRun] | None) -> list[int]:
+    """Return who is worth a closer look: their folder may be gone, or they carry the stamp of a run.
+
+    Where no run is known, no stamp can convict, so no environment is read.
+    """
+    own = survey.own_pids
+    survey.fill(own, Column.CWD | Column.ENVIRONMENT if runs else Column.CWD)
+    found = []
+    for pid in own:
+        record = survey.snapshot.get(pid)
+        if record is None:
+            continue
+        is_stamped = record.stamp is not None and runs is not None and record.stamp.run in runs
+        if is_stamped or (record.cwd is not None and places.is_suspicious(record.cwd)):
+            found.append(pid)
+    return found
+
+
+def _is_gone(lease: Lease, places: Places) -> bool:
+    """Say whether the worktree of a lease is gone, by the same table as for a process."""
+    if os.path.lexists(os.path.join(lease.root, ".git")):
+        return False
+    return judge(places.at(lease.root)).fate in (Fate.ORPHAN, Fate.ORPHAN_IF_STAMPED)
+
+
+def _forget_old_runs(state: State, survey: Survey, runs: dict[str, KnownRun] | None) -> None:
+    """Prune records of old runs, but never of one that a process still carries the stamp of."""
+    if runs:
+        stamps = (record.stamp for record in survey.snapshot)
+        state.runs.prune(in_use={stamp.run for stamp in stamps if stamp is not None})

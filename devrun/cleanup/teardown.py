@@ -1,0 +1,80 @@
+"""Stop the tree of a service, or all that is left of a run.  Called in its supervisor, or in the keeper after it.
+
+Where this process is a subreaper every escapee is its descendant, so nobody else on the machine is
+looked at; elsewhere the stamp finds them.  Each rescan reads the machine afresh.
+"""
+
+from __future__ import annotations
+
+import os
+
+from devrun.cleanup.joint import Steps, carry_out, journal
+from devrun.cleanup.values import CleanupReport, TreeRequest
+from devrun.decide.classify import decide
+from devrun.decide.context import Context, Tree
+from devrun.errors import DevrunError
+from devrun.model import Classified, KillPlan, ProcessIdentity, Situation, StepResult
+from devrun.state import open_state
+from devrun.system.columns import Column
+from devrun.system.kernel import become_subreaper
+from devrun.worktrees.survey import Survey
+
+
+def teardown(request: TreeRequest) -> Steps[CleanupReport]:
+    """Stop what the request names; the generator is driven by the caller's loop."""
+    adopts = become_subreaper()
+    first = _plan(request, adopts=adopts)
+    seen: dict[ProcessIdentity, Classified] = {each.record.identity: each for each in first.spared}
+    signals: dict[ProcessIdentity, int] = {}
+
+    def noted(plan: KillPlan) -> KillPlan:
+        for step in plan.steps:
+            if step.service is not None and step.service in request.signals:
+                signals[step.record.identity] = request.signals[step.service]
+        seen.update((each.record.identity, each) for each in plan.spared)
+        return plan
+
+    results = yield from carry_out(
+        noted(first),
+        deadline=request.deadline,
+        signals=signals,
+        rescan=lambda: noted(_plan(request, adopts=adopts)),
+        hurry=request.hurry,
+    )
+    stopped = {result.step.record.identity for result in results}
+    spared = tuple(each for identity, each in sorted(seen.items()) if identity not in stopped)
+    _remember(request, results, spared)
+    return CleanupReport(plan=KillPlan(steps=tuple(result.step for result in results), spared=spared), results=results)
+
+
+def _plan(request: TreeRequest, *, adopts: bool) -> KillPlan:
+    survey = Survey()
+    snapshot = survey.snapshot
+    sessions = {leader.pid for leader in request.leaders.values()}
+    members = {record.pid for record in snapshot if record.sid in sessions}
+    members |= {record.pid for pid in (os.getpid(), *sessions) for record in snapshot.descendants(pid)}
+    if not adopts:
+        survey.fill(survey.own_pids, Column.ENVIRONMENT)
+        stamped = {
+            record.pid for record in survey.snapshot if record.stamp is not None and record.stamp.run == request.run
+        }
+        members |= stamped | {record.pid for pid in stamped for record in snapshot.descendants(pid)}
+    survey.fill(sorted(members - sessions))
+    return decide(
+        Context(
+            situation=Situation.TEARDOWN,
+            snapshot=survey.snapshot,
+            uid=survey.uid,
+            state_dir=request.state_dir,
+            run=request.run,
+            tree=Tree(leaders=request.leaders, everything=request.everything),
+        )
+    )
+
+
+def _remember(request: TreeRequest, results: tuple[StepResult, ...], spared: tuple[Classified, ...]) -> None:
+    try:
+        with open_state(path=request.state_dir) as state:
+            journal(state, "up", results, spared)
+    except (DevrunError, OSError):
+        return

@@ -1,0 +1,124 @@
+"""What goes into a clean-up and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from devrun.model import Classified, KillPlan, Outcome, ProcessIdentity, StepResult
+
+GRACE = 5.0
+"""Seconds between the polite signal and SIGKILL, shared by everybody, where no service says otherwise."""
+
+
+class TreeRequest(Struct, frozen=True):
+    """What a teardown stops: the trees of some services of a run, or (`everything`) all that is left of it.
+
+    `leaders` are the anchors by service: leaders of the sessions, never signalled.  `signals` is the
+    polite signal by service.  `deadline` (monotonic) ends the grace, `hurry()` ends it early.
+    `everything` counts every descendant of this process, stamped or not.
+    """
+
+    run: str
+    state_dir: str
+    worktree: str
+    leaders: Mapping[str, ProcessIdentity]
+    signals: Mapping[str, int]
+    deadline: float
+    hurry: Callable[[], bool]
+    everything: bool = False
+
+
+class CleanupReport(Struct, frozen=True):
+    """A plan and how it ended; without `results` it was a dry run, or there was nothing to do."""
+
+    plan: KillPlan = KillPlan()
+    results: tuple[StepResult, ...] = ()
+
+    @property
+    def survivors(self) -> tuple[StepResult, ...]:
+        """Those that are still there."""
+        return tuple(each for each in self.results if each.outcome is Outcome.SURVIVED)
+
+    @property
+    def spared(self) -> tuple[Classified, ...]:
+        """Those that a veto, or too little evidence, kept."""
+        return self.plan.spared
+
+
+class ServiceGuard(Struct, frozen=True):
+    """The way of one service.  `message` and `hint` say who is in it, None when it is clear.
+
+    `hidden` are its ports whose holder is not visible; `blockers` those that hold its ports and stay.
+    `already_running`: it is a live run of this very worktree.
+    """
+
+    service: str
+    ports: tuple[int, ...]
+    plan: KillPlan = KillPlan()
+    results: tuple[StepResult, ...] = ()
+    blockers: tuple[Classified, ...] = ()
+    hidden: tuple[int, ...] = ()
+    already_running: str | None = None
+    message: str | None = None
+    hint: str | None = None
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the service cannot start."""
+        return self.message is not None
+
+
+class GuardReport(Struct, frozen=True):
+    """A guard of several services."""
+
+    services: tuple[ServiceGuard, ...] = ()
+
+    @property
+    def blocked(self) -> tuple[ServiceGuard, ...]:
+        """The services whose way is not clear."""
+        return tuple(each for each in self.services if each.is_blocked)
+
+    @property
+    def results(self) -> tuple[StepResult, ...]:
+        """What was stopped, each process once."""
+        found = {result.step.record.identity: result for each in self.services for result in each.results}
+        return tuple(found.values())
+
+    @property
+    def survivors(self) -> tuple[StepResult, ...]:
+        """Those that are still there."""
+        return tuple(each for each in self.results if each.outcome is Outcome.SURVIVED)
+
+
+class FileRow(Struct, frozen=True):
+    """A left-over file."""
+
+    path: str
+    action: str
+    reason: str
+    outcome: str | None = None
+
+
+class LeaseRow(Struct, frozen=True):
+    """A lease of a worktree that is gone."""
+
+    worktree: str
+    slot: int
+    action: str = "release"
+
+
+class Skipped(Struct, frozen=True):
+    """What could not be decided, and why."""
+
+    what: str
+    why: str
+
+
+class SweepReport(CleanupReport, frozen=True):
+    """A sweep or a reap."""
+
+    files: tuple[FileRow, ...] = ()
+    leases: tuple[LeaseRow, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
