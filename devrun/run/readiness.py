@@ -104,7 +104,7 @@ class Ownership:
         if listeners is None:
             self.note = "the socket table cannot be read"
             return PENDING
-        tree = self._tree()
+        tree = self._tree() if listeners else frozenset()  # the whole process table: only when it is asked about
         strangers = [each.pid for each in listeners if each.pid not in tree and each.address in _REACHABLE]
         if not strangers:
             self._stranger, self.note = None, ""
