@@ -13,3 +13,7 @@ class Column(enum.Flag):
     ENVIRONMENT = enum.auto()
     NAMESPACES = enum.auto()
     ALL = CWD | ARGV | ENVIRONMENT | NAMESPACES
+
+
+NOTHING = Column(0)
+"""No dear column at all."""

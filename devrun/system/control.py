@@ -27,7 +27,9 @@ from devrun.model import ProcessIdentity
 from devrun.system import processes
 
 POLL_SECONDS = 0.005
-"""Without a pidfd: pause between two looks.  Smaller costs CPU, larger shows as delay after Ctrl-C."""
+MAX_POLL_SECONDS = 0.04
+"""Without a pidfd: first and longest pause between two looks; it doubles.  Smaller costs CPU (each look asks the
+system about every process), larger shows as delay after Ctrl-C."""
 
 
 class Handle:
@@ -132,9 +134,11 @@ def wait_for_one(handles: Iterable[Watched], until: float) -> None:
             blind.append(handle)
         else:
             poll.register(descriptor, select.POLLIN)
+    step = POLL_SECONDS
     while True:
         left = max(0.0, until - time.monotonic())
-        pause = min(left, POLL_SECONDS) if blind else left
+        pause = min(left, step) if blind else left
+        step = min(2 * step, MAX_POLL_SECONDS)
         if poll.poll(pause * 1000) or any(each.is_gone() for each in blind) or pause >= left:
             return
 

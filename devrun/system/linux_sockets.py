@@ -61,7 +61,7 @@ def read_listeners(
     """Return the listeners on `ports` (None: on any), one row for each holder.
 
     With `pids` their descriptors are looked at first, and the others' only for sockets that none of
-    these holds: whoever knows the likely holder pays for it alone.
+    these holds: whoever knows the likely holders pays for them alone.
     """
     sockets = read_sockets()
     if sockets is None:
@@ -71,10 +71,10 @@ def read_listeners(
     targets = {b"socket:[%d]" % each.inode for each in wanted if each.inode and (euid in (0, each.uid))}
     holders: dict[bytes, list[int]] = {}
     if targets and pids is not None:
-        _find_holders((b"%d" % pid for pid in pids), targets, holders, stop_early=True)
+        _find_holders((b"%d" % pid for pid in pids), targets, holders)
         targets -= holders.keys()
     if targets:
-        _find_holders(_own_pids(euid), targets, holders, stop_early=False)
+        _find_holders(_own_pids(euid), targets, holders)
     rows = []
     for each in wanted:
         found: list[int] | list[None] = holders.get(b"socket:[%d]" % each.inode) or [None]
@@ -141,15 +141,8 @@ def _own_pids(euid: int) -> Iterator[bytes]:
                     yield name
 
 
-def _find_holders(
-    names: Iterable[bytes], targets: set[bytes], holders: dict[bytes, list[int]], *, stop_early: bool
-) -> None:
-    """Add who holds the targets.
-
-    A socket may have several holders (inherited over fork).  All of them are found, unless `stop_early`
-    is content with one for each.
-    """
-    missing = set(targets)
+def _find_holders(names: Iterable[bytes], targets: set[bytes], holders: dict[bytes, list[int]]) -> None:
+    """Add who holds the targets: all of them, a socket that was inherited over fork has several."""
     for name in names:
         folder = b"/proc/" + name + b"/fd/"
         try:
@@ -165,6 +158,3 @@ def _find_holders(
                 pids = holders.setdefault(link, [])
                 if int(name) not in pids:
                     pids.append(int(name))
-                missing.discard(link)
-        if stop_early and not missing:
-            return

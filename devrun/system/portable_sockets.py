@@ -27,12 +27,8 @@ def listeners_on(ports: frozenset[int], pids: Iterable[int] | None = None) -> tu
     taken = {port for port in ports if not can_bind(port)}
     rows: list[Listener] = []
     if taken and pids is not None:
-        known: set[int] = set()
-        for row in _listeners_of(pids):
-            if row.port in taken and (row.port not in known or row.pid == rows[-1].pid):
-                known.add(row.port)
-                rows.append(row)
-        taken -= known
+        rows += [row for row in _listeners_of(pids) if row.port in taken]
+        taken -= {row.port for row in rows}
     if taken:
         found = [row for row in _listeners_of(_own_pids()) if row.port in taken]
         rows += found

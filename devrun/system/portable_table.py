@@ -26,7 +26,7 @@ import psutil
 
 from devrun.model import Cwd, FileId, ProcessEnvironment, ProcessIdentity, ProcessRecord
 from devrun.system import darwin_facts
-from devrun.system.columns import Column
+from devrun.system.columns import NOTHING, Column
 from devrun.system.commandlines import resolve_script, split_command_line
 from devrun.system.environments import parse_environment
 
@@ -48,13 +48,18 @@ _NO_NAMESPACE = 0
 _Fact = TypeVar("_Fact")
 
 
-def read_rows() -> Iterator[ProcessRecord]:
-    """Yield the cheap columns of everybody, in the order of their pids."""
+def read_rows(columns: Column = NOTHING) -> Iterator[ProcessRecord]:
+    """Yield the cheap columns of everybody, in the order of their pids, with `columns` the dear ones of this user's."""
+    euid = os.geteuid()
     for pid in psutil.pids():
         try:
             process = psutil.Process(pid)
             with process.oneshot():
-                yield _read_row(process)
+                row: ProcessRecord | None = _read_row(process)
+            if columns and row is not None and row.uid == euid and not row.is_zombie:
+                row = read_facts(row, columns)
+            if row is not None:
+                yield row
         except psutil.NoSuchProcess as error:
             if isinstance(error, psutil.ZombieProcess):
                 yield from _zombie(pid)
@@ -94,7 +99,7 @@ def identify(pid: int) -> ProcessIdentity | None:
     """Return who has `pid` now, None when nobody has."""
     try:
         return ProcessIdentity(pid, _start_token(psutil.Process(pid)))
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
         return None
 
 

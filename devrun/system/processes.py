@@ -19,16 +19,16 @@ from typing import Protocol
 
 from devrun.errors import DevrunError
 from devrun.model import ProcessIdentity, ProcessRecord, ProcessSnapshot
-from devrun.system.columns import Column
+from devrun.system.columns import NOTHING, Column
 
-__all__ = ["Column", "boot_id", "has_ended", "identify", "is_portable", "read_details", "read_snapshot"]
+__all__ = ["NOTHING", "Column", "boot_id", "has_ended", "identify", "is_portable", "read_details", "read_snapshot"]
 
 
 class Table(Protocol):
     """What a backend offers; a module is one."""
 
-    def read_rows(self) -> Iterator[ProcessRecord]:
-        """Yield the cheap columns of everybody."""
+    def read_rows(self, columns: Column = NOTHING, /) -> Iterator[ProcessRecord]:
+        """Yield the cheap columns of everybody, the dear `columns` of this user's processes."""
         ...
 
     def read_facts(self, record: ProcessRecord, columns: Column, /) -> ProcessRecord | None:
@@ -48,15 +48,22 @@ class Table(Protocol):
         ...
 
 
-def read_snapshot(*, listeners: bool = False) -> ProcessSnapshot:
-    """Read the cheap columns of every process, and with `listeners` every listening TCP socket with its holders."""
-    from devrun.system.sockets import read_listeners
+def read_snapshot(*, listeners: bool = False, columns: Column = NOTHING) -> ProcessSnapshot:
+    """Read the cheap columns of every process, and with `listeners` every listening TCP socket with its holders.
 
+    `columns` are filled in for all processes of this user in the same pass, which is half as dear as
+    `read_details` over all of them: no process has to be identified twice.
+    """
+    found = None
+    if listeners:
+        from devrun.system.sockets import read_listeners
+
+        found = read_listeners()
     return ProcessSnapshot(
-        _table().read_rows(),
+        _table().read_rows(columns),
         self_pid=os.getpid(),
         boot_id=boot_id(),
-        listeners=read_listeners() if listeners else None,
+        listeners=found,
     )
 
 
@@ -83,12 +90,12 @@ def read_details(snapshot: ProcessSnapshot, pids: Iterable[int], columns: Column
 
 
 def identify(pid: int) -> ProcessIdentity | None:
-    """Return the identity of whoever has `pid` now (a zombie included), None when nobody has."""
+    """Return the identity of whoever has `pid` now (a zombie included); None when nobody has, or the system hides it."""
     return _table().identify(pid) if pid > 0 else None
 
 
 def has_ended(identity: ProcessIdentity) -> bool:
-    """Whether this very process is gone.  A zombie is: only its parent's `wait` is missing."""
+    """Whether this very process is gone.  A zombie is: only its parent's `wait` is missing.  Hidden is not gone."""
     return _table().has_ended(identity)
 
 

@@ -29,8 +29,8 @@ def read_listeners() -> tuple[Listener, ...] | None:
 def listeners_on(ports: Iterable[int], pids: Iterable[int] | None = None) -> tuple[Listener, ...] | None:
     """Return the listeners on `ports` only; the cheap way for a readiness probe and for the guard.
 
-    With `pids`, sockets that one of these holds are attributed to the first of them without a look at
-    anybody else; the rest of the machine is searched for what is left.
+    With `pids`, sockets that some of these hold are theirs without a look at anybody else; the rest of
+    the machine is searched for what is left.
     """
     wanted = frozenset(ports)
     if not wanted:

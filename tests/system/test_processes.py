@@ -51,6 +51,16 @@ def test_only_the_columns_asked_for_are_read_and_the_others_stay(backend):
     assert both.argv is not None
 
 
+def test_the_dear_columns_of_all_own_processes_come_in_one_pass(backend, processes):
+    child = processes.python("ready(); rest()")
+    snapshot = read_snapshot(columns=Column.CWD | Column.ARGV)
+    separate = details(child.pid, Column.CWD | Column.ARGV)
+    together = snapshot.get(child.pid)
+    assert (together.cwd, together.argv, together.exe) == (separate.cwd, separate.argv, separate.exe)
+    assert together.environment is None
+    assert all(record.argv is None for record in snapshot if record.uid != os.geteuid())
+
+
 def test_the_listeners_are_unknown_until_they_are_asked_for(backend):
     assert read_snapshot().listeners is None
     assert read_snapshot(listeners=True).listeners is not None
