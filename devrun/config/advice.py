@@ -93,18 +93,25 @@ def _mentions_port(service: Service) -> bool:
 
 
 def _written_ports(project: Project) -> Iterator[Advice]:
-    """Ports as numbers in a command: right in the main checkout only."""
+    """Ports as numbers in a command, or in the script it runs: right in the main checkout only."""
+    moving = [each for each in project.services.values() if each.port_promised and each.port and not each.fixed]
     for service in project.services.values():
         if service.fixed:
             continue
         command = service.command if isinstance(service.command, str) else " ".join(service.command)
-        for other in project.services.values():
-            if other.port is None or not other.port_promised or other.fixed:
-                continue
-            if re.search(rf"(?<![\w.-]){other.port}(?![\w.])|:{other.port}\b|=({other.port})\b", command):
-                template = "${PORT}" if other is service else f"${{{other.name}.port}}"
+        call = called_script(service.command, service.working_dir, project.root)
+        for other in moving:
+            number = re.compile(rf"(?<![\w.-]){other.port}(?![\w.])|[:=]{other.port}\b")
+            template = "${PORT}" if other is service else f"${{{other.name}.port}}"
+            if number.search(command):
                 message = f"the command of `{service.name}` has {other.port} in it, the port of the main checkout only"
                 yield Advice(service.place, message, f"`{template}` instead of `{other.port}`")
+            elif call is not None and number.search(call.script):
+                message = f"the script of `{service.name}` has {other.port} in it: `{call.script}`"
+                variable = "$PORT" if other is service else f"${variable_stem(other.name)}_PORT"
+                yield Advice(
+                    service.place, message, f"take `PORT={other.port}` out, or use `{variable}` in package.json"
+                )
 
 
 def _unread_dollars(project: Project) -> Iterator[Advice]:

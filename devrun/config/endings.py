@@ -34,7 +34,8 @@ def restart_of(draft: Draft, problems: Problems) -> Restart:
         "max_backoff": entry.max_backoff if entry.max_backoff is not None else detail.max_backoff,
     }
     if len(set(caps)) > 1:
-        problems.add("`max_restarts` is said twice", draft.where("restart"))
+        key = "restart" if entry.max_restarts is None else "max_restarts"
+        problems.add("`max_restarts` is said twice, with different numbers", draft.where(key))
     if _POLICIES[policy] is RestartPolicy.NO:
         for key in ("max_restarts", "backoff", "max_backoff"):
             if getattr(entry, key) is not None:

@@ -32,7 +32,8 @@ def explain(value: Value, kind: Any, label: str, problems: Problems) -> None:
         before = len(problems)
         _explain_parts(value, kind, label, problems)
         if len(problems) == before:
-            hint = _closest(value, kind) or hint_for_value(label, value)
+            wants_text = any(arm is str and not (meta and meta.title) for arm, meta in _arms(kind))
+            hint = _closest(value, kind) or hint_for_value(label, value, wants_text=wants_text)
             problems.add(_mismatch(value, kind, label, str(error)), value.place, hint=hint)
 
 
@@ -69,11 +70,13 @@ def _explain_struct(value: Value, struct: type[Struct], label: str, problems: Pr
 
 
 def _mismatch(value: Value, kind: Any, label: str, reason: str) -> str:
-    if isinstance(value.data, list) and not value.data:
+    if value.data == [] and any(get_origin(arm) is list for arm, _ in _arms(kind)):
         return f"`{label}` is empty"
     if value.data == "" and any(arm is str for arm, _ in _arms(kind)):
         return f"`{label}` is an empty text"
     words = list(dict.fromkeys(word for arm, meta in _arms(kind) for word in _words(arm, meta)))
+    if "a number" in words:
+        words = [word for word in words if word != "a whole number"]
     if not words:
         return f"`{label}`: {reason}"
     wanted = ", ".join(words[:-1]) + (" or " if words[1:] else "") + words[-1]

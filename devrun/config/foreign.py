@@ -57,7 +57,7 @@ def hint_for_key(owner: str, key: str) -> str | None:
     return known if known is None or not known.startswith("`") else f"here it is {known}"
 
 
-def hint_for_value(label: str, value: Value) -> str | None:
+def hint_for_value(label: str, value: Value, *, wants_text: bool) -> str | None:
     """Return what helps when a value has the wrong type."""
     key = label.rpartition(".")[2]
     if key == "port" or ".ports." in label:
@@ -66,11 +66,11 @@ def hint_for_value(label: str, value: Value) -> str | None:
         return "`port: 3000`, or named ports: `ports: {debug: 9229}`"
     if key == "environment" or ".environment" in label:
         return "`NAME: value`, or a list of `NAME=value`"
-    if isinstance(value.data, bool | int | float) and key not in ("slot", "stride", "hops", "max_restarts"):
+    if wants_text and isinstance(value.data, bool | int | float):
         return f'as text it is written in quotes: `"{value.text}"`'
     if isinstance(value.data, dict) and value.source and value.source.text[value.start : value.start + 1] == "{":
         return "put a text that begins with `{` in quotes"
-    return "seconds, or a text such as `1m30s`" if key in ("timeout", "grace", "backoff", "max_backoff") else None
+    return None
 
 
 def _port_hint(value: Value) -> str | None:

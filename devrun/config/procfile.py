@@ -54,7 +54,7 @@ def read_procfile(source: Source, problems: Problems) -> dict[str, Line]:
             continue
         place = Place(source.path, number)
         match = PROCFILE_LINE.match(text)
-        if match is None:
+        if match is None or not match[2].strip():
             problems.add(f"`{text.strip()[:60]}` is no `name: command`", place, hint=_hint(text))
         elif match[1] in lines:
             hint = f"the first one is at line {lines[match[1]].place.line}"

@@ -98,7 +98,7 @@ def _block(mapping: Mapping[str, Any], indent: str) -> Iterator[str]:
             yield f"{indent}{quoted(key)}:"
             yield from (f"{indent}  - {_inline(each)}" for each in value)
         else:
-            yield f"{indent}{quoted(key)}: {inline}"
+            yield f"{indent}{quoted(key)}: {quoted(value) if isinstance(value, str) else inline}"
 
 
 def _is_deep(mapping: Mapping[str, Any]) -> bool:

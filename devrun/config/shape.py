@@ -97,17 +97,20 @@ RestartWord = Annotated[
         description="`no` (default), `on-failure`, `on-failure:3`, `always`.",
     ),
 ]
-ConditionWord = Literal[
-    "started",
-    "ready",
-    "completed",
-    "service_started",
-    "service_healthy",
-    "service_completed_successfully",
-    "process_started",
-    "process_healthy",
-    "process_log_ready",
-    "process_completed_successfully",
+ConditionWord = Annotated[
+    Literal[
+        "started",
+        "ready",
+        "completed",
+        "service_started",
+        "service_healthy",
+        "service_completed_successfully",
+        "process_started",
+        "process_healthy",
+        "process_log_ready",
+        "process_completed_successfully",
+    ],
+    Meta(title="`started`, `ready` or `completed`", description="compose's and process-compose's own words, too."),
 ]
 
 

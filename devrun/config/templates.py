@@ -97,7 +97,9 @@ def check_reference(reference: Reference, service: Service, services: Mapping[st
         if other.port is None:
             raise TemplateError(f"`{written}`: `{target}` has no port", f"give `{target}` a `port:`", written)
     elif word not in other.ports:
-        raise TemplateError(f"`{written}`: `{target}` has no port named `{word}`", _suggest(name, services), written)
+        known = ", ".join(f"`${{{target}.ports.{each}}}`" for each in other.ports)
+        hint = f"known are {known}" if known else f"give `{target}` `ports: {{{word}: …}}`"
+        raise TemplateError(f"`{written}`: `{target}` has no port named `{word}`", hint, written)
 
 
 def split_name(name: str) -> tuple[str, str | None, bool]:
