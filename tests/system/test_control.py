@@ -94,17 +94,20 @@ def test_a_sandbox_that_refuses_pidfd_is_noticed_by_trying(monkeypatch, processe
     def refused(*_words):
         raise PermissionError
 
+    child = processes.python("ready(); rest()")
     control._try_pidfd.cache_clear()
-    monkeypatch.setattr(os, "pidfd_open", refused)
     try:
-        assert not pidfd_works()
-        child = processes.python("ready(); rest()")
-        with SystemControl().open(identity_of(child.pid)) as handle:
-            assert handle.fileno() is None
-            assert handle.send(signal.SIGKILL)
-        wait_gone([child.process])
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pidfd_open", refused)
+            assert not pidfd_works()
+            handle = SystemControl().open(identity_of(child.pid))
     finally:
         control._try_pidfd.cache_clear()
+    with handle:
+        assert handle.fileno() is None
+        assert handle.send(signal.SIGKILL)
+        wait_gone([child.process])
+        assert handle.is_gone()
 
 
 def test_waiting_ends_with_the_last_process(backend, processes, identity_of):
