@@ -43,6 +43,33 @@ DRY_RUN = _argument("-n", "--dry-run", action="store_true", help="print the plan
 
 VERBS: tuple[Verb, ...] = (
     Verb(
+        name="up",
+        module="up",
+        effect=DESTRUCTIVE,
+        help="start services and stay",
+        description=(
+            "1. reads services.yaml (or a Procfile) and claims the ports of this worktree\n"
+            "2. sweeps what dead runs and removed worktrees left, and stops stale copies of the services;\n"
+            "   refuses, naming them, when somebody else holds a port\n"
+            "3. starts the services in the order of their dependencies, and shows their output\n"
+            "4. on Ctrl-C, or whatever else ends the run, stops every process of it: one signal, one\n"
+            "   shared grace, SIGKILL; a second Ctrl-C skips the grace\n"
+            "Never stops a process that is not a leftover of devrun or of this worktree."
+        ),
+        examples=("devrun up", "devrun up web --profile docs", "devrun up -f Procfile --no-prefix"),
+        arguments=(
+            SERVICES,
+            FILE,
+            _argument("--profile", action="append", default=[], metavar="P", help="start services of this profile too"),
+            _argument("--slot", type=int, metavar="N", help="pin this worktree's slot"),
+            _argument("--timeout", type=float, metavar="S", help="seconds each service may take to be ready"),
+            _argument("--owner-pid", type=int, metavar="PID", help="end the run when this process ends"),
+            _argument("--owner", choices=("auto",), help="end the run with the nearest agent, editor or terminal"),
+            _argument("--no-prefix", action="store_true", help="show output without the names of services"),
+            _argument("--timestamps", action="store_true", help="show the time of each line"),
+        ),
+    ),
+    Verb(
         name="logs",
         module="logs",
         effect=READ,
@@ -175,6 +202,63 @@ VERBS: tuple[Verb, ...] = (
         ),
         examples=("devrun url web", 'open "$(devrun url web)"', "devrun url api --json"),
         arguments=(_argument("service", metavar="SERVICE", help="SERVICE, or SERVICE:NAME"), FILE, JSON),
+    ),
+    Verb(
+        name="guard",
+        module="guard",
+        effect=DESTRUCTIVE,
+        help="clear the way of a service",
+        description=(
+            "1. finds who listens on the service's ports (IPv4 and IPv6) and whose command line has its `match`\n"
+            "2. stops stale copies of this worktree and orphans, then confirms: process dead, port free\n"
+            "3. names everybody else who is in the way, and exits 3\n"
+            "Never stops a live run, a sibling worktree's server, an editor, a shell, an agent, a container.\n"
+            "A stranger on the port is stopped with --force or `on_foreign: stop` only."
+        ),
+        examples=("devrun guard web", "devrun guard web api --dry-run", "devrun guard web --force && pnpm dev"),
+        arguments=(
+            _argument("services", nargs="+", metavar="SERVICE", help="services whose way is cleared"),
+            FILE,
+            DRY_RUN,
+            _argument("--force", action="store_true", help="also stop a stranger that holds the port"),
+            JSON,
+        ),
+    ),
+    Verb(
+        name="sweep",
+        module="sweep",
+        effect=DESTRUCTIVE,
+        help="stop what was left behind",
+        description=(
+            "1. finds processes of worktrees that are gone and of runs that are dead, machine-wide\n"
+            "2. stops them with one shared grace, and gives back the leases of gone worktrees\n"
+            "3. says nothing when there was nothing; with --explain, everything it looked at and why it stays\n"
+            "Never stops on an unreadable fact: git silent, folder unmounted, other user mean keep.\n"
+            "Never deletes a folder, never runs `git worktree prune`."
+        ),
+        examples=("devrun sweep --dry-run", "devrun sweep --explain", "devrun sweep --json | jq .data.processes"),
+        arguments=(
+            DRY_RUN,
+            _argument("--explain", action="store_true", help="show evidence and vetoes of everybody looked at"),
+            JSON,
+        ),
+    ),
+    Verb(
+        name="reap",
+        module="reap",
+        effect=DESTRUCTIVE,
+        help="stop one worktree's servers",
+        description=(
+            "1. asks a live run of the worktree to end, and waits for it\n"
+            "2. stops every dev server whose innermost worktree it is, and whatever carries its stamp\n"
+            "Works before and after the folder is gone.  Never removes the folder, never touches a sibling."
+        ),
+        examples=("devrun reap", "devrun reap ../feature-x", "devrun reap ../feature-x --dry-run"),
+        arguments=(
+            _argument("path", nargs="?", metavar="PATH", help="the worktree (default: this one)"),
+            DRY_RUN,
+            JSON,
+        ),
     ),
     Verb(
         name="worktree",

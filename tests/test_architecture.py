@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "model": set(),
     "errors": set(),
     "interrupt": set(),
-    "report": {"ports.names", "run.plan"},  # what it shows
+    "report": {"cleanup.values", "ports.names", "run.plan"},  # what it shows
     "system": set(),
     "state": {"system"},
     "config": {"worktrees", "ports.arithmetic", "ports.names", "system"},

@@ -1,0 +1,51 @@
+"""`devrun guard SERVICE…`: clear the way of services, usable alone before any other start command."""
+
+from __future__ import annotations
+
+from devrun.cleanup import guard, target_of
+from devrun.config.problems import did_you_mean
+from devrun.errors import IncompleteError, RefusedError, UsageError
+from devrun.model import PortSet
+from devrun.ports.ledger import claim, known
+from devrun.report.cleaning import guard_data, guard_lines
+from devrun.report.console import Output
+from devrun.state import State, open_state
+from devrun.workspace import Workspace, open_workspace
+
+
+def run(output: Output, *, services: list[str], file: str | None, dry_run: bool, force: bool) -> int:
+    """Stop stale copies and orphans; 3 when somebody who must not be stopped is in the way."""
+    workspace = open_workspace(file=file)
+    project = workspace.project
+    for name in services:
+        if name not in project.services:
+            listed = ", ".join(f"`{each}`" for each in project.services)
+            hint = did_you_mean(name, project.services) or f"known are {listed}"
+            raise UsageError(f"there is no service `{name}`", hint=hint)
+    with open_state(create=not dry_run) as state:
+        ports = _ports(state, workspace, output, dry_run=dry_run)
+        targets = [target_of(project.services[name], ports, force=force) for name in dict.fromkeys(services)]
+        grace = max(project.services[name].stop.timeout for name in services)
+        report = guard(state, workspace.worktree, targets, dry_run=dry_run, settings=project.sweep, grace=grace)
+    output.answer("guard", guard_data(report), guard_lines(report, dry_run=dry_run))
+    if report.survivors:
+        return IncompleteError.exit_code
+    for each in report.blocked:
+        output.say(f"error: {each.message}")
+        output.say(f"hint: {each.hint}")
+    return RefusedError.exit_code if report.blocked else 0
+
+
+def _ports(state: State, workspace: Workspace, output: Output, *, dry_run: bool) -> PortSet:
+    """Return the ports of the worktree.  A dry run claims none: without a lease only the plain ones are certain."""
+    if not dry_run:
+        return claim(state, workspace.worktree, workspace.project, say=output.say)
+    leased = known(state, workspace.worktree.identity)
+    if leased is not None:
+        return leased
+    bases: dict[str, dict[str, int]] = {}
+    for service in workspace.project.services.values():
+        if workspace.worktree.is_main or service.fixed:
+            named = {name: port for name, port in (("", service.port), *service.ports.items()) if port is not None}
+            bases[service.name] = named
+    return PortSet(slot=0, offset=0, ports=bases)

@@ -1,0 +1,20 @@
+"""`devrun reap [PATH]`: stop the servers of one worktree, before or after its folder is gone."""
+
+from __future__ import annotations
+
+from devrun.cleanup import reap
+from devrun.errors import IncompleteError
+from devrun.report.cleaning import skipped_lines, sweep_data, sweep_lines
+from devrun.report.console import Output
+from devrun.state import open_state
+from devrun.state.folder import current_folder
+
+
+def run(output: Output, *, path: str | None, dry_run: bool) -> int:
+    """Reap; silent when there was nothing to stop, 1 when something survived."""
+    with open_state(create=not dry_run) as state:
+        report = reap(state, path or current_folder(), dry_run=dry_run)
+    for line in skipped_lines(report):
+        output.say(line)
+    output.answer("reap", sweep_data(report), sweep_lines(report, dry_run=dry_run))
+    return IncompleteError.exit_code if report.survivors else 0
