@@ -181,15 +181,20 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
 
 
 def _connect_readable(path: str) -> sqlite3.Connection:
+    """Open for reading; what a killed writer left half done is rolled back by SQLite itself.
+
+    For that it must be allowed to write (query_only keeps us from it).  In a folder where nobody can
+    write nobody does, so there the file is read as it stands.
+    """
     connection = _connect(path, "ro")
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
-        # A folder where SQLite cannot make its side files.  Nobody writes there, so nobody is missed.
         connection.close()
-        if os.access(os.path.dirname(path), os.W_OK):
-            raise
-        connection = _connect(path, "ro&immutable=1")
+        if not os.access(os.path.dirname(path), os.W_OK) or not os.access(path, os.W_OK):
+            return _connect(path, "ro&immutable=1")
+        connection = _connect(path, "rw")
+        connection.execute("PRAGMA query_only=ON")
     return connection
 
 

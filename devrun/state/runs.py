@@ -1,8 +1,8 @@
 """The records of runs, and whether a run is alive.
 
 A run is proved alive or dead by its locks, `keeper.lock` and `supervisor.lock` in its folder, each
-held by its process from before the run is published to its end.  A process id proves nothing, a
-record that says "ended" neither.
+held by its process from before the run is published to its end.  A process id proves nothing while
+there are locks to ask, a record that says "ended" neither.
 """
 
 from __future__ import annotations
@@ -109,12 +109,18 @@ class Runs:
         return next(iter(self.alive(identity)), None)
 
     def liveness(self, run: RunRecord) -> Liveness:
-        """Probe the locks of a run: LIVE if either is held, DEAD if neither is, else UNKNOWN."""
-        folder = self.folder(run.id)
-        answers = {probe(os.path.join(folder, name)) for name in (KEEPER_LOCK, SUPERVISOR_LOCK)}
-        for answer in (Liveness.LIVE, Liveness.UNKNOWN):
-            if answer in answers:
-                return answer
+        """Probe the locks of a run: LIVE if either is held, DEAD if neither is, else UNKNOWN.
+
+        A run whose lock files somebody deleted is dead when keeper and supervisor are both gone.
+        """
+        paths = [os.path.join(self.folder(run.id), name) for name in (KEEPER_LOCK, SUPERVISOR_LOCK)]
+        answers = {probe(path) for path in paths}
+        if Liveness.LIVE in answers:
+            return Liveness.LIVE
+        if Liveness.UNKNOWN not in answers:
+            return Liveness.DEAD
+        if any(map(os.path.lexists, paths)) or not _processes_are_gone(run):
+            return Liveness.UNKNOWN
         return Liveness.DEAD
 
     def prune(self, *, in_use: Collection[str] | None, now: float | None = None) -> tuple[str, ...]:
@@ -164,6 +170,14 @@ class Runs:
             "INSERT OR REPLACE INTO runs (id, identity, started_at, ended_at, record) VALUES (?, ?, ?, ?, ?)",
             (record.id, record.worktree_identity, record.started_at, record.ended_at, msgspec.json.encode(record)),
         )
+
+
+def _processes_are_gone(run: RunRecord) -> bool:
+    from devrun.system.processes import boot_id, has_ended
+
+    if run.boot_id != boot_id():
+        return True
+    return all(each is not None and has_ended(each) for each in (run.keeper, run.supervisor))
 
 
 _decode = msgspec.json.Decoder(RunRecord).decode
