@@ -18,10 +18,12 @@ RELEASE_FD = 4
 _LOST_STATUS = 137  # the anchor was killed from outside: whoever did that used SIGKILL
 
 # `trap -` in the subshell works because these were default when the anchor itself started; a signal
-# that is ignored when sh starts could not be given back (POSIX, 2.14 trap).
+# that is ignored when sh starts could not be given back (POSIX, 2.14 trap).  The shell's own stderr is
+# put away, because it would say "Terminated" of its child.
 _SCRIPT = """\
 trap '' TERM INT QUIT TSTP TTIN TTOU
-( trap - TERM INT QUIT TSTP TTIN TTOU; exec "$@" 3>&- 4<&- )
+exec 5>&2 2>/dev/null
+( trap - TERM INT QUIT TSTP TTIN TTOU; exec "$@" 2>&5 3>&- 4<&- 5>&- )
 echo $? >&3
 exec 3>&-
 read _ <&4

@@ -18,9 +18,11 @@ from devrun.errors import UsageError
 from devrun.model import ProcessIdentity, ProcessRecord, ProcessSnapshot
 from devrun.run.plan import Binding
 
-WRAPPERS = frozenset(  # noqa: SIM905 - a list of words
-    "npm npx pnpm pnpx yarn yarnpkg bun bunx corepack make gmake just task turbo nx uv uvx direnv env"
-    " dotenv mise asdf poetry pipenv hatch pdm rye time timeout nice stdbuf setsid".split()
+WRAPPERS = frozenset(
+    """
+    npm npx pnpm pnpx yarn yarnpkg bun bunx corepack make gmake just task turbo nx uv uvx direnv env
+    dotenv mise asdf poetry pipenv hatch pdm rye time timeout nice stdbuf setsid
+    """.split()
 )
 SHELLS = frozenset({"ash", "bash", "busybox", "dash", "fish", "ksh", "mksh", "sh", "zsh"})
 _SHELL_COMMAND = re.compile(r"-[a-z]*c[a-z]*")

@@ -56,6 +56,7 @@ class RunBook:
                 started_at=time.time(),
                 detached=plan.detached,
                 owner=plan.binding.owner,
+                socket=plan.socket,
             )
         )
 

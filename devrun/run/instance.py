@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import time
 from collections.abc import Callable, Mapping
 
 from devrun.config.project import Service, Stdin
@@ -93,6 +94,7 @@ class Instance:
         self.service = service
         self.anchor = anchor
         self.exit_code: int | None = None
+        self.started_at = time.time()
         self.on_finish: Callable[[], None] | None = None
         self._wires = wires
         self._feed = feed

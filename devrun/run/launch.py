@@ -8,15 +8,14 @@ import time
 from collections.abc import Mapping
 
 from devrun.cleanup import TreeRequest, teardown
+from devrun.cleanup.joint import drive
 from devrun.errors import StateError
 from devrun.model import Outcome, ProcessIdentity
 from devrun.run.book import RunBook, hold_as_keeper
-from devrun.run.gate import Gate
 from devrun.run.keeper import Keeper
 from devrun.run.plan import RunPlan, RunResult
 from devrun.run.supervisor import Supervisor
 from devrun.state import State, open_state
-from devrun.system.execute import run as wait_through
 from devrun.system.kernel import become_subreaper, signal_on_parent_death
 from devrun.system.locks import FileLock
 from devrun.system.processes import identify
@@ -43,7 +42,7 @@ def run_to_end(plan: RunPlan, state: State, starting: FileLock) -> RunResult:
             book = RunBook(plan, own_state)
             book.publish(plan, keeper=keeper, supervisor=own_identity())
             starting.close()
-            supervisor = Supervisor(plan, keeper=keeper, life=life, gate=Gate(plan, book), folder=folder)
+            supervisor = Supervisor(plan, keeper=keeper, life=life, book=book, folder=folder)
             return supervisor.run()
 
     return Keeper(plan.grace, clear=lambda: clear_after_supervisor(plan)).keep(supervise, on_forked=starting.close)
@@ -66,7 +65,7 @@ def clear_after_supervisor(plan: RunPlan) -> int:
     with open_state(path=plan.state_path) as state:
         record = state.runs.get(plan.id)
         leaders: Mapping[str, ProcessIdentity] = {} if record is None else record.groups
-        report = wait_through(
+        report = drive(
             teardown(
                 TreeRequest(
                     run=plan.id,

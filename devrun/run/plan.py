@@ -47,6 +47,7 @@ class RunPlan(Struct, frozen=True):
     services: tuple[Service, ...]
     environments: Mapping[str, Mapping[str, str]]
     state_path: str
+    socket: str
     output: OutputOptions = OutputOptions()
     binding: Binding = Binding()
     detached: bool = False

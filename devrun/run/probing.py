@@ -8,17 +8,18 @@ from collections.abc import Callable, Mapping
 
 from devrun.config.project import ReadyKind, Service
 from devrun.errors import ConfigError
-from devrun.model import Listener, ProcessSnapshot
+from devrun.model import Listener
 from devrun.run import events as ev
 from devrun.run.anchor import SHELL
 from devrun.run.children import Children
 from devrun.run.events import Event
+from devrun.run.gate import tree_of
 from devrun.run.httpprobe import HttpProbe, parse_target
 from devrun.run.instance import Instance
 from devrun.run.loop import Loop, Timer
 from devrun.run.readiness import CommandProbe, Failed, LogProbe, Ok, Ownership, PortProbe, Probe
 from devrun.system.control import send_to
-from devrun.system.processes import identify, read_snapshot
+from devrun.system.processes import Column, identify, read_details, read_snapshot
 from devrun.system.sockets import listeners_on
 from devrun.system.spawn import Spawn, spawn
 
@@ -83,17 +84,12 @@ def make_probe(service: Service, instance: Instance, environment: Mapping[str, s
     own_port = int(environment["PORT"]) if "PORT" in environment else None
     if ready.kind is ReadyKind.HTTP:
         target = parse_target(str(ready.target), own_port)
-        return HttpProbe(target, Ownership(target.port, _listening, lambda: tree_of(instance), name=_describe))
+        return HttpProbe(
+            target, Ownership(target.port, _listening, lambda: tree_of(instance, read_snapshot()), name=_describe)
+        )
     if own_port is None:
         raise ConfigError(f"`{service.name}` has no port to wait for", hint="`ready: {log: …}` or `{command: …}`")
-    return PortProbe(own_port, _listening, lambda: tree_of(instance), name=_describe)
-
-
-def tree_of(instance: Instance, snapshot: ProcessSnapshot | None = None) -> frozenset[int]:
-    """Return the pids of an instance's tree: the session of its anchor and whatever descends from it."""
-    table = snapshot or read_snapshot()
-    anchor = instance.anchor.pid
-    return frozenset(record.pid for record in (*table.session(anchor), *table.descendants(anchor)))
+    return PortProbe(own_port, _listening, lambda: tree_of(instance, read_snapshot()), name=_describe)
 
 
 class ReadyCommand:
@@ -138,5 +134,5 @@ def _listening(port: int) -> tuple[Listener, ...] | None:
 
 
 def _describe(pid: int) -> str:
-    record = read_snapshot().get(pid)
-    return f"pid {pid}" if record is None else f"pid {pid} `{record.name}`"
+    record = read_details(read_snapshot(), [pid], Column.ARGV).get(pid)
+    return f"pid {pid}" if record is None else f"pid {pid} `{record.title}`"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from devrun.run.instance import Instance
 from devrun.run.logs import LogFolder, Stream
@@ -32,6 +32,7 @@ class Screen:
         )
         self._sources: dict[tuple[str, str], Source] = {}
         self._tails: dict[str, bytes] = {}
+        self._listeners: dict[str, list[Callable[[bytes], None]]] = {}
         self._is_paused = False
         self._is_stopping = False
         self._watched = (-1, 0)
@@ -52,7 +53,15 @@ class Screen:
         if key not in self._sources:
             self._sources[key] = self._out.add(service, Stream(stream))
         self._out.feed(self._sources[key], chunk)
+        for listener in tuple(self._listeners.get(service, ())):
+            listener(chunk)
         self._tails[service] = (self._tails.get(service, b"") + chunk[-TAIL_SIZE:])[-TAIL_SIZE:]
+
+    def listen(self, service: str, listener: Callable[[bytes], None]) -> Callable[[], None]:
+        """Copy what a service writes to `listener`; return what ends that."""
+        listeners = self._listeners.setdefault(service, [])
+        listeners.append(listener)
+        return lambda: listeners.remove(listener)
 
     def notice(self, text: str) -> None:
         """Show a line of devrun's own."""

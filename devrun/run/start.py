@@ -13,21 +13,26 @@ from __future__ import annotations
 
 import os
 import time
+
 from msgspec import Struct
 
+from devrun.cleanup import guard, sweep, target_of
 from devrun.config.load import load_project
 from devrun.config.project import Project
 from devrun.config.select import select_services
 from devrun.errors import RefusedError
 from devrun.model import Liveness, RunRecord, Worktree
 from devrun.ports.ledger import claim
+from devrun.report.console import Output
+from devrun.report.running import stop_lines
 from devrun.run.environment import common_environment, prepare_services
 from devrun.run.plan import STOP_MARGIN, Binding, OutputOptions, RunPlan
 from devrun.state import State
-from devrun.state.folder import current_folder
+from devrun.state.folder import current_folder, socket_folder
 from devrun.state.runs import KEEPER_LOCK, SUPERVISOR_LOCK
 from devrun.system.locks import FileLock, probe
 from devrun.worktrees.locate import locate
+from devrun.worktrees.survey import Survey
 
 _POLL = 0.05
 _LOCK_WAIT = 10.0
@@ -71,12 +76,14 @@ def lock_worktree(state: State, worktree: Worktree) -> FileLock:
     return lock
 
 
-def wait_for_ending_run(state: State, worktree: Worktree, *, grace: float) -> RunRecord | None:
+def wait_for_ending_run(state: State, place: Place) -> RunRecord | None:
     """Return the live run of the worktree; one that is ending is waited for, one grace at most.
 
     A run is ending when it says so, or when one of its two processes is gone: the other is clearing
     up then.
     """
+    worktree = place.worktree
+    grace = max((service.stop.timeout for service in place.project.services.values()), default=0.0)
     until = time.monotonic() + grace + STOP_MARGIN
     while True:
         run = next(iter(state.runs.alive(worktree.identity)), None)
@@ -90,6 +97,15 @@ def _is_ending(state: State, run: RunRecord) -> bool:
     return run.stopping_at is not None or any(probe(lock) is Liveness.DEAD for lock in locks)
 
 
+def already_running(run: RunRecord) -> RefusedError:
+    """Return the refusal of a second run in a worktree, with the ways to follow or replace the first."""
+    pid = "" if run.keeper is None else f" (pid {run.keeper.pid})"
+    return RefusedError(
+        f"already running in `{run.worktree}`{pid}",
+        hint="`devrun logs -f` follows it, `devrun up --replace` takes over, `devrun down` ends it",
+    )
+
+
 def make_plan(request: Request, place: Place, state: State, *, binding: Binding) -> RunPlan:
     """Claim the ports and work out everything the run will need."""
     project, worktree = place.project, place.worktree
@@ -97,14 +113,16 @@ def make_plan(request: Request, place: Place, state: State, *, binding: Binding)
     ports = claim(state, worktree, project, slot=request.slot)
     common = common_environment(os.environ, project, ports, colour=request.output.colour)
     services, environments = prepare_services(chosen, common, worktree, ports)
+    run = new_run_id()
     return RunPlan(
-        id=new_run_id(),
+        id=run,
         project=project,
         worktree=worktree,
         ports=ports,
         services=services,
         environments=environments,
         state_path=state.path,
+        socket=os.path.join(socket_folder(), f"{run}.sock"),
         output=request.output,
         binding=binding,
         detached=request.detached,
@@ -115,3 +133,21 @@ def make_plan(request: Request, place: Place, state: State, *, binding: Binding)
 def new_run_id() -> str:
     """Return an id that sorts by time and is unique on the machine."""
     return time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + os.urandom(4).hex()
+
+
+def clear_the_way(output: Output, plan: RunPlan, state: State) -> None:
+    """Sweep the machine and guard every service, from one reading of the process table.
+
+    Raises RefusedError when a service cannot start because of somebody who stays; nothing has been
+    started by then.
+    """
+    settings = plan.project.sweep
+    survey = Survey()
+    swept = sweep(state, settings=settings, survey=survey)
+    targets = [target_of(service, plan.ports) for service in plan.services]
+    fresh = None if swept.results else survey
+    guarded = guard(state, plan.worktree, targets, survey=fresh, settings=settings)
+    for line in stop_lines((*swept.results, *guarded.results)):
+        output.say(line)
+    for blocked in guarded.blocked:
+        raise RefusedError(blocked.message or "", hint=blocked.hint)

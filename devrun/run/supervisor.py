@@ -11,22 +11,26 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from devrun.config.project import Service
 from devrun.model import ProcessIdentity
 from devrun.run import events as ev
+from devrun.run.book import RunBook
+from devrun.run.control import ControlServer
+from devrun.run.desk import Desk
 from devrun.run.events import Effect, Event
 from devrun.run.gate import Gate
 from devrun.run.lifecycle import RunState, begin, step
 from devrun.run.loop import Loop, Timer
 from devrun.run.plan import RunPlan, RunResult
 from devrun.run.probing import Awaited, make_probe
+from devrun.run.roster import Roster
 from devrun.run.screen import Screen
 from devrun.run.signals import listen
 from devrun.run.trees import Trees
-from devrun.run.watch import watch_processes, watch_worktree
+from devrun.run.watch import Pulse, watch_processes, watch_worktree
 from devrun.system.control import send_to
 
 DOUBLED_INTERRUPT = 0.5
@@ -47,20 +51,28 @@ _REASONS = {
 class Supervisor:
     """One run, from its first start to its result."""
 
-    def __init__(self, plan: RunPlan, *, keeper: ProcessIdentity, life: int, gate: Gate, folder: str) -> None:
+    def __init__(self, plan: RunPlan, *, keeper: ProcessIdentity, life: int, book: RunBook, folder: str) -> None:
         """`life` is a pipe whose end of file says that the keeper is gone; `folder` is the run's."""
         self._plan = plan
         self._keeper = keeper
-        self._gate = gate
+        self._book = book
+        self._gate = Gate(plan, book.state)
         self._events: deque[Event] = deque()
+        self._roster = Roster(plan)
         self._loop = Loop()
         self._screen = Screen(plan, self._loop, folder=folder)
         self._trees = Trees(plan, self._loop, tell=self._events.append, feed=self._on_output)
         self._awaited: dict[str, Awaited] = {}
         self._restarts: dict[str, Timer] = {}
-        self._services: dict[str, Service] = {each.name: each for each in plan.services}
-        self._environments: dict[str, Mapping[str, str]] = dict(plan.environments)
         self._state: RunState
+        desk = Desk(
+            state=lambda: self._state,
+            tell=self._events.append,
+            roster=self._roster,
+            trees=self._trees,
+            screen=self._screen,
+        )
+        self._control = ControlServer(plan.socket, self._loop, desk)
         self._stopping_since: float | None = None
         self._interrupted_at: float | None = None
         self._has_new_groups = False
@@ -71,8 +83,10 @@ class Supervisor:
         """Run until everything has ended; return how."""
         listen(self._loop, (*_REASONS, signal.SIGWINCH, signal.SIGCHLD), self._on_signal)
         self._loop.watch(self._life, self._on_keeper_gone)
-        watch_processes(self._loop, self._plan.binding.watched, lambda why: self._stop_run(why, HUNG_UP))
-        watch_worktree(self._loop, self._plan.worktree, lambda why: self._stop_run(why, 1))
+        pulse = Pulse(self._loop)
+        watch_processes(self._loop, pulse, self._plan.binding.watched, lambda why: self._stop_run(why, HUNG_UP))
+        watch_worktree(pulse, self._plan.worktree, lambda why: self._stop_run(why, 1))
+        pulse.add(self._control.heal)
         self._state, effects = begin(self._plan.services)
         self._apply(effects)
         while True:
@@ -83,6 +97,7 @@ class Supervisor:
             self._screen.tend(self._trees.instances.values())
             if self._screen.is_closed and not self._state.is_stopping:
                 self._stop_run("nobody reads the output any more", BROKEN_PIPE)
+        self._control.close()
         self._screen.close()
         return self._result
 
@@ -119,26 +134,27 @@ class Supervisor:
     def _stop_run(self, reason: str, exit_code: int) -> None:
         self._events.append(ev.StopRun(reason, exit_code))
 
-    # Events go through the state machine; effects are carried out.
-
     def _settle(self) -> None:
         while self._events:
             event = self._events.popleft()
             if isinstance(event, ev.MainExited):
-                event = self._gate.with_holder(event, self._services[event.name])
+                event = self._gate.with_holder(
+                    event, self._roster.service(event.name), self._trees.instances.get(event.name)
+                )
             self._state, effects = step(self._state, event)
             if self._state.is_stopping and self._stopping_since is None:
                 self._begin_to_stop()
             self._apply(effects)
+        self._control.review()
         if self._has_new_groups:
             self._has_new_groups = False
-            self._gate.book.record_groups(self._trees.anchors)
+            self._book.record_groups(self._trees.anchors)
 
     def _begin_to_stop(self) -> None:
         """Start the shared grace; tell the keeper, and wake it where Ctrl-Z stopped it."""
         self._stopping_since = self._loop.now()
         self._screen.stop_waiting()
-        self._gate.book.stopping()
+        self._book.stopping()
         for signum in (signal.SIGUSR1, signal.SIGCONT):
             send_to(self._keeper, signum)
 
@@ -147,16 +163,16 @@ class Supervisor:
             _HANDLERS[type(effect)](self, effect)
 
     def _start(self, effect: ev.Start) -> None:
-        service = self._services[effect.name]
+        service = self._roster.service(effect.name)
         refusal = self._gate.refusal(service) if effect.guard else None
         if refusal is not None:
             self._events.append(ev.GuardRefused(effect.name, refusal))
         else:
-            self._trees.start(service, self._environments[effect.name])
+            self._trees.start(service, self._roster.environment(effect.name))
             self._has_new_groups = True
 
     def _stop_tree(self, effect: ev.StopTree) -> None:
-        self._trees.stop(effect.name, deadline=self._deadline(self._services[effect.name]))
+        self._trees.stop(effect.name, deadline=self._deadline(self._roster.service(effect.name)))
 
     def _deadline(self, service: Service) -> float:
         """Return when a service is killed: one grace for all, counted from the start of the stop.
@@ -167,12 +183,12 @@ class Supervisor:
         if self._stopping_since is None:
             return now + service.stop.timeout
         shared = self._stopping_since + service.stop.timeout
-        return max(shared, min(now + LAST_GRACE, self._stopping_since + self._plan.grace + 2 * LAST_GRACE))
+        return max(shared, min(now + LAST_GRACE, self._stopping_since + self._roster.grace + 2 * LAST_GRACE))
 
     def _await_ready(self, effect: ev.AwaitReady) -> None:
-        service = self._services[effect.name]
+        service = self._roster.service(effect.name)
         instance = self._trees.instances[effect.name]
-        probe = make_probe(service, instance, self._environments[effect.name], self._trees.children)
+        probe = make_probe(service, instance, self._roster.environment(effect.name), self._trees.children)
         timeout = service.ready.timeout if self._plan.ready_timeout is None else self._plan.ready_timeout
         self._awaited[effect.name] = Awaited(
             effect.name, probe, timeout=timeout, loop=self._loop, tell=self._events.append
@@ -199,7 +215,7 @@ class Supervisor:
         began = self._stopping_since or self._loop.now()
 
         def cleared() -> None:
-            self._gate.book.end(effect.exit_code)
+            self._book.end(effect.exit_code)
             self._result = self._conclude(effect, self._loop.now() - began)
 
         self._trees.clear(deadline=self._loop.now() + LAST_GRACE, on_done=cleared)

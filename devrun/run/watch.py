@@ -1,6 +1,7 @@
 """What can end a run from outside: the death of those it is bound to, the loss of its worktree.
 
-Both watchers tell once, through a callback with the reason in words.
+The watchers tell once, through a callback with the reason in words.  What has to be looked at shares
+one pulse, so that an idle run wakes once a second and no more.
 """
 
 from __future__ import annotations
@@ -13,11 +14,30 @@ from devrun.run.loop import Loop
 from devrun.system.control import Handle, SystemControl
 from devrun.worktrees.survey import worktree_is_gone
 
-WATCH_INTERVAL = 1.0
+PULSE = 1.0
 """Seconds between two looks.  Shorter wakes an idle machine; longer breaks "within two seconds"."""
 
 
-def watch_processes(loop: Loop, identities: Iterable[ProcessIdentity], on_death: Callable[[str], None]) -> None:
+class Pulse:
+    """Calls its lookers once a second; one that returns False is not called again."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._lookers: list[Callable[[], bool]] = []
+        loop.call_later(PULSE, self._beat)
+
+    def add(self, look: Callable[[], bool]) -> None:
+        """Call `look` from the next beat on."""
+        self._lookers.append(look)
+
+    def _beat(self) -> None:
+        self._lookers = [look for look in self._lookers if look()]
+        self._loop.call_later(PULSE, self._beat)
+
+
+def watch_processes(
+    loop: Loop, pulse: Pulse, identities: Iterable[ProcessIdentity], on_death: Callable[[str], None]
+) -> None:
     """Call `on_death` when one of the processes ends, or has ended already.
 
     By pidfd where there is one, else by looking once a second.
@@ -26,47 +46,50 @@ def watch_processes(loop: Loop, identities: Iterable[ProcessIdentity], on_death:
     for identity in identities:
         handle = control.open(identity)
         if handle is None:
-            on_death(f"process {identity.pid}, which started this run or owns it, has ended")
-            return
-        _watch_process(loop, handle, on_death)
+            on_death(_ended(identity))
+        else:
+            _watch_process(loop, pulse, handle, on_death)
 
 
-def _watch_process(loop: Loop, handle: Handle, on_death: Callable[[str], None]) -> None:
+def _watch_process(loop: Loop, pulse: Pulse, handle: Handle, on_death: Callable[[str], None]) -> None:
     descriptor = handle.fileno()
 
-    def look() -> None:
-        if handle.is_gone():
-            if descriptor is not None:
-                loop.ignore(descriptor)
-            handle.close()
-            on_death(f"process {handle.identity.pid}, which started this run or owns it, has ended")
-        elif descriptor is None:
-            loop.call_later(WATCH_INTERVAL, look)
+    def tell() -> None:
+        if descriptor is not None:
+            loop.ignore(descriptor)
+        handle.close()
+        on_death(_ended(handle.identity))
+
+    def look() -> bool:
+        is_gone = handle.is_gone()
+        if is_gone:
+            tell()
+        return not is_gone
 
     if descriptor is None:
-        look()
+        pulse.add(look)
     else:
-        loop.watch(descriptor, look)
+        loop.watch(descriptor, tell)
 
 
-def watch_worktree(loop: Loop, worktree: Worktree, on_loss: Callable[[str], None]) -> None:
+def _ended(identity: ProcessIdentity) -> str:
+    return f"process {identity.pid}, which started this run or owns it, has ended"
+
+
+def watch_worktree(pulse: Pulse, worktree: Worktree, on_loss: Callable[[str], None]) -> None:
     """Call `on_loss` when the worktree was removed, replaced by another folder, or moved to trash.
 
     A look is one stat; only when the folder is not the one it was does git get asked.  A worktree
     that git moved, or whose volume is unmounted, is not lost; nor is one of which nothing is known.
     """
 
-    def look() -> None:
-        if _is_in_place(worktree):
-            loop.call_later(WATCH_INTERVAL, look)
-            return
-        reason = worktree_is_gone(worktree)
-        if reason is None:
-            loop.call_later(WATCH_INTERVAL, look)
-        else:
+    def look() -> bool:
+        reason = None if _is_in_place(worktree) else worktree_is_gone(worktree)
+        if reason is not None:
             on_loss(reason)
+        return reason is None
 
-    loop.call_later(WATCH_INTERVAL, look)
+    pulse.add(look)
 
 
 def _is_in_place(worktree: Worktree) -> bool:

@@ -124,6 +124,15 @@ def test_the_status_of_the_main_process_is_told_once(live, command, code):
     assert life.codes == [code]
 
 
+def test_nobody_comments_on_the_end_of_the_command(live):
+    life = live("kill -TERM $$")
+    life.until(lambda: life.codes)
+    life.instance.let_go()
+    life.anchor.wait(DEADLINE)
+    life.instance.finish()
+    assert life.written["stderr"] == b""
+
+
 def test_the_anchor_stays_until_it_is_let_go(live):
     life = live("true")
     life.until(lambda: life.codes)

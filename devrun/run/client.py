@@ -1,0 +1,73 @@
+"""Talk to a live run: one question, one answer, over its control socket."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from devrun.errors import DevrunError, NotReadyError
+from devrun.model import RunRecord
+from devrun.run.protocol import LONGEST_LINE, Answer, Ask, decode_answer, encode
+
+CONNECT_PATIENCE = 5.0
+"""Seconds for a supervisor to take a request: it may be in the middle of a guard.  Longer looks like
+a hang; shorter calls a busy run unreachable."""
+_CHUNK = 65536
+
+
+class UnreachableError(DevrunError):
+    """The run is alive and its control socket does not answer."""
+
+
+def ask(run: RunRecord, question: Ask, *, timeout: float | None = None) -> Answer:
+    """Ask a run and return its answer, waiting `timeout` seconds for it (None: for ever).
+
+    Raises UnreachableError when nobody listens, VersionError when the two do not understand each
+    other, NotReadyError (124) at the time-out, and DevrunError with the run's own words when it
+    refuses.
+    """
+    with connect(run) as connection:
+        connection.sendall(encode(question))
+        line, _ = read_line(connection, timeout=timeout)
+    answer = decode_answer(line)
+    if answer.error is not None:
+        raise DevrunError(answer.error, hint=answer.hint)
+    return answer
+
+
+def connect(run: RunRecord) -> socket.socket:
+    """Return a connection to the run's control socket.  Raises UnreachableError."""
+    if run.socket is None:
+        raise UnreachableError(f"the run in `{run.worktree}` has no control socket", hint="`devrun down` ends it")
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(CONNECT_PATIENCE)
+        connection.connect(run.socket)
+    except OSError as error:
+        connection.close()
+        raise UnreachableError(
+            f"the run in `{run.worktree}` does not answer: {error.strerror or error}", hint="`devrun down` ends it"
+        ) from error
+    return connection
+
+
+def read_line(connection: socket.socket, *, timeout: float | None = None) -> tuple[bytes, bytes]:
+    """Return the answer line, and what came after it.
+
+    Raises UnreachableError when the run hangs up first, NotReadyError at the time-out.
+    """
+    until = None if timeout is None else time.monotonic() + timeout
+    received = b""
+    while b"\n" not in received:
+        connection.settimeout(None if until is None else max(0.001, until - time.monotonic()))
+        try:
+            chunk = connection.recv(_CHUNK)
+        except TimeoutError as error:
+            raise NotReadyError(f"no answer after {timeout:g} s", hint="`devrun ps`") from error
+        except OSError as error:
+            raise UnreachableError(f"the run hung up: {error.strerror}") from error
+        if not chunk or len(received) > LONGEST_LINE:
+            raise UnreachableError("the run ended before it answered", hint="`devrun logs`")
+        received += chunk
+    line, _, rest = received.partition(b"\n")
+    return line, rest

@@ -1,0 +1,257 @@
+"""The supervisor's end of the control socket: many clients, none of whom is trusted to behave.
+
+Everything is non-blocking and bounded: a client that sends nothing, half a request or garbage is hung
+up on after a while; one that does not read its answer loses it.  Only the user's own processes are
+served (0600 socket in a 0700 folder, and the peer's uid is checked).  A request becomes an event of
+the state machine; its answer is sent when the services it names have come to rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from devrun import __version__
+from devrun.run import protocol
+from devrun.run.loop import READ, WRITE, Loop, Timer
+from devrun.run.protocol import Answer, Ask, VersionError, encode
+
+PATIENCE = 10.0
+"""Seconds a client may take to send its request, and to read its answer.  Shorter hangs up on a
+client under a debugger; longer keeps descriptors for nothing."""
+MOST_CLIENTS = 256
+"""Connections at once.  Fewer refuses a crowd of agents; more lets one script take all descriptors."""
+_CHUNK = 65536
+_BACKLOG = 128
+
+
+class Served(Protocol):
+    """What the supervisor does for clients."""
+
+    def handle(self, ask: Ask, /) -> Callable[[], Answer | None]:
+        """Take a request; return what gives its answer, None for as long as it has to wait."""
+        ...
+
+    def attach(self, name: str, size: tuple[int, int] | None, /) -> Attachment | None:
+        """Return the two ways of a service's terminal, None when it has none."""
+        ...
+
+
+class Attachment(Struct, frozen=True):
+    """`type_in` takes keys; `listen` is told who wants the output, and returns how to stop that."""
+
+    type_in: Callable[[bytes], None]
+    listen: Callable[[Callable[[bytes], None]], Callable[[], None]]
+
+
+class ControlServer:
+    """The listening socket of a run."""
+
+    def __init__(self, path: str, loop: Loop, served: Served) -> None:
+        """Listen at `path`.  A run without its socket goes on: `down` can still signal its keeper."""
+        self.path = path
+        self._loop = loop
+        self._served = served
+        self._clients: set[_Client] = set()
+        self._socket: socket.socket | None = None
+        self.heal()
+
+    def heal(self) -> bool:
+        """Listen, again when the socket was swept away (a cleaner of the temp folder); always True."""
+        if self._socket is None or not os.path.exists(self.path):
+            self._stop_listening()
+            with contextlib.suppress(OSError):
+                os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+                self._listen()
+        return True
+
+    def _listen(self) -> None:
+        fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o177)
+        try:
+            fresh.bind(self.path)
+        except OSError:
+            fresh.close()
+            raise
+        finally:
+            os.umask(mask)
+        fresh.listen(_BACKLOG)
+        fresh.setblocking(False)
+        self._socket = fresh
+        self._loop.watch(fresh.fileno(), self._accept)
+
+    def _stop_listening(self) -> None:
+        if self._socket is not None:
+            self._loop.ignore(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+
+    def review(self) -> None:
+        """Answer every client whose services have come to rest.  Call after each event."""
+        for client in tuple(self._clients):
+            client.review()
+
+    def close(self) -> None:
+        """Answer what can be answered, hang up on everybody, remove the socket."""
+        self.review()
+        for client in tuple(self._clients):
+            client.close()
+        if self._socket is not None:
+            self._stop_listening()
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
+    def _accept(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            connection, _ = self._socket.accept()
+        except OSError:
+            return
+        if len(self._clients) >= MOST_CLIENTS or not _is_own_user(connection):
+            connection.close()
+            return
+        connection.setblocking(False)
+        self._clients.add(_Client(connection, self._loop, self._served, self._clients.discard))
+
+
+class _Client:
+    """One connection: a request in, an answer out, then it is over, unless it attached."""
+
+    def __init__(
+        self, connection: socket.socket, loop: Loop, served: Served, on_close: Callable[[_Client], None]
+    ) -> None:
+        self._connection = connection
+        self._loop = loop
+        self._served = served
+        self._on_close = on_close
+        self._received = b""
+        self._unsent = bytearray()
+        self._pending: Callable[[], Answer | None] | None = None
+        self._attachment: Attachment | None = None
+        self._stop_listening: Callable[[], None] | None = None
+        self._is_over = False
+        self._timer: Timer = loop.call_later(PATIENCE, self.close)
+        loop.watch(connection.fileno(), self._readable)
+
+    def review(self) -> None:
+        """Send the answer if there is one by now."""
+        answer = None if self._pending is None else self._pending()
+        if answer is not None:
+            self._pending = None
+            self._finish_with(answer)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._timer.cancel()
+        if self._stop_listening is not None:
+            self._stop_listening()
+            self._stop_listening = None
+        if self._connection.fileno() >= 0:
+            self._loop.ignore(self._connection.fileno())
+            self._connection.close()
+        self._on_close(self)
+
+    def _readable(self) -> None:
+        try:
+            chunk = self._connection.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            chunk = b""
+        if not chunk:
+            self.close()
+        elif self._attachment is not None:
+            self._attachment.type_in(chunk)
+        elif self._pending is None and not self._is_over:
+            self._received += chunk
+            self._read_request()
+
+    def _read_request(self) -> None:
+        line, end, rest = self._received.partition(b"\n")
+        if not end:
+            if len(line) > protocol.LONGEST_LINE:
+                self.close()
+            return
+        self._received = rest
+        self._timer.cancel()
+        try:
+            ask = protocol.decode_ask(line)
+        except VersionError as error:
+            self._finish_with(Answer(version=__version__, error=error.message, hint=error.hint, code=1))
+            return
+        if ask.verb == protocol.ATTACH:
+            self._attach(ask)
+        else:
+            self._pending = self._served.handle(ask)
+            self.review()
+
+    def _attach(self, ask: Ask) -> None:
+        name = ask.names[0] if ask.names else ""
+        attachment = self._served.attach(name, ask.size)
+        if attachment is None:
+            self._finish_with(Answer(version=__version__, error=f"`{name}` has no terminal to attach to", code=1))
+            return
+        self._send(encode(Answer(version=__version__)))
+        self._attachment = attachment
+        self._stop_listening = attachment.listen(self._send)
+        if self._received:
+            attachment.type_in(self._received)
+
+    def _finish_with(self, answer: Answer) -> None:
+        self._is_over = True
+        self._send(encode(answer))
+
+    def _send(self, data: bytes) -> None:
+        """Queue bytes; a reader that is too far behind loses its connection, never the run's time."""
+        self._unsent += data
+        if len(self._unsent) > protocol.LONGEST_LINE:
+            self.close()
+            return
+        self._writable()
+
+    def _writable(self) -> None:
+        if self._connection.fileno() < 0:
+            return
+        try:
+            sent = self._connection.send(self._unsent)
+            del self._unsent[:sent]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+            return
+        if self._unsent:
+            self._loop.watch(self._connection.fileno(), self._ready, READ | WRITE)
+            if self._is_over:
+                self._timer.cancel()
+                self._timer = self._loop.call_later(PATIENCE, self.close)
+        elif self._is_over:
+            self.close()
+        else:
+            self._loop.watch(self._connection.fileno(), self._readable)
+
+    def _ready(self) -> None:
+        self._writable()
+        if self._connection.fileno() >= 0 and self._unsent:
+            self._readable()
+
+
+def _is_own_user(connection: socket.socket) -> bool:
+    """Check the peer's uid: SO_PEERCRED on Linux (unix(7)), LOCAL_PEERCRED on macOS and the BSDs."""
+    try:
+        if sys.platform == "linux":
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            return bool(struct.unpack("3i", credentials)[1] == os.geteuid())
+        # struct xucred { u_int cr_version; uid_t cr_uid; … }; SOL_LOCAL is 0, LOCAL_PEERCRED is 1.
+        credentials = connection.getsockopt(0, 1, 76)
+        return bool(struct.unpack_from("2I", credentials)[1] == os.geteuid())
+    except (OSError, struct.error):
+        return False

@@ -1,0 +1,120 @@
+"""What `devrun` commands and a run's supervisor say to each other over its control socket.
+
+One request line, one answer line, both JSON objects with a `devrun` number: the version of this
+protocol.  A field that is not known is ignored, a verb that is not known is refused with a message,
+so that a client and a run of different versions tell each other apart instead of guessing.  After the
+answer to `attach` the connection carries raw bytes: keys in, output out.
+
+Everything here is a value; nothing is read or written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from devrun.config.project import Service
+from devrun.errors import DevrunError
+
+VERSION = 1
+LONGEST_LINE = 4 * 1024 * 1024
+"""Bytes of a request.  `add` carries environments; anything longer is garbage and is hung up on."""
+
+STATUS, WAIT, STOP, START, RESTART, ADD, DOWN, ATTACH, RESIZE = (
+    "status",
+    "wait",
+    "stop",
+    "start",
+    "restart",
+    "add",
+    "down",
+    "attach",
+    "resize",
+)
+
+
+class Ask(Struct, frozen=True):
+    """A request.  `services` and `environments` come with `add`, `size` (rows, columns) with `attach`."""
+
+    verb: str
+    devrun: int = VERSION
+    names: tuple[str, ...] = ()
+    services: tuple[Service, ...] = ()
+    environments: Mapping[str, Mapping[str, str]] = {}
+    size: tuple[int, int] | None = None
+
+
+class ServiceStatus(Struct, frozen=True):
+    """One service as the supervisor sees it.  `since` is when it was started last (wall clock)."""
+
+    name: str
+    state: str
+    ready: bool = False
+    restarts: int = 0
+    anchor: int | None = None
+    exit_code: int | None = None
+    detail: str = ""
+    since: float | None = None
+    prompt: bool = False
+
+
+class Answer(Struct, frozen=True):
+    """A reply.  `error` says why nothing was done; `outcomes` what happened to each name."""
+
+    devrun: int = VERSION
+    version: str = ""
+    error: str | None = None
+    hint: str | None = None
+    code: int = 0
+    services: tuple[ServiceStatus, ...] = ()
+    outcomes: Mapping[str, str] = {}
+    stopping: bool = False
+
+
+class VersionError(DevrunError):
+    """The run and this devrun do not understand each other."""
+
+
+def encode(message: Ask | Answer) -> bytes:
+    """Return a message as one line."""
+    return msgspec.json.encode(message) + b"\n"
+
+
+def decode_ask(line: bytes) -> Ask:
+    """Read a request.  Raises VersionError with a message for the other side when it is not one."""
+    return _decode(line, Ask, _ASK)
+
+
+def decode_answer(line: bytes) -> Answer:
+    """Read an answer.  Raises VersionError when the run speaks another version."""
+    return _decode(line, Answer, _ANSWER)
+
+
+_ASK = msgspec.json.Decoder(Ask)
+_ANSWER = msgspec.json.Decoder(Answer)
+
+
+def _decode(line: bytes, kind: type[_Message], decoder: msgspec.json.Decoder[_Message]) -> _Message:
+    try:
+        spoken = msgspec.json.decode(line, type=_Versioned).devrun
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise VersionError(f"not a message of devrun: {error}") from error
+    if spoken != VERSION:
+        raise VersionError(
+            f"the run speaks version {spoken} of the control protocol, this devrun {VERSION}",
+            hint="`devrun down`, then `devrun up`",
+        )
+    try:
+        return decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise VersionError(f"not a {kind.__name__.lower()} of devrun: {error}") from error
+
+
+_Message = TypeVar("_Message", Ask, Answer)
+
+
+class _Versioned(Struct):
+    devrun: int

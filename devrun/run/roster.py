@@ -1,0 +1,40 @@
+"""The services of a run with their complete environments; services may join while it lives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from devrun.config.project import Service
+from devrun.model import Stamp
+from devrun.run.environment import stamp_environment
+from devrun.run.plan import RunPlan
+
+
+class Roster:
+    """Who belongs to the run, and what each is started with: its environment carries the stamp."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        self._plan = plan
+        self._services: dict[str, Service] = {}
+        self._environments: dict[str, dict[str, str]] = {}
+        self.admit(plan.services, plan.environments)
+
+    def admit(self, services: Iterable[Service], environments: Mapping[str, Mapping[str, str]]) -> None:
+        """Take services in, or take them as they are configured now; the next start uses it."""
+        for service in services:
+            stamp = Stamp(self._plan.id, service.name, self._plan.worktree.root, self._plan.state_path)
+            self._services[service.name] = service
+            self._environments[service.name] = {**environments[service.name], **stamp_environment(stamp)}
+
+    def service(self, name: str) -> Service:
+        """Return a service of the run."""
+        return self._services[name]
+
+    def environment(self, name: str) -> Mapping[str, str]:
+        """Return the complete environment of a service."""
+        return self._environments[name]
+
+    @property
+    def grace(self) -> float:
+        """The longest time any service of the run may take to end, in seconds."""
+        return max((service.stop.timeout for service in self._services.values()), default=0.0)
