@@ -234,7 +234,6 @@ class _Stopping:
         for target in self.alive():
             if not target.killed and self._send(target, signal.SIGKILL, denied=False):
                 target.killed = True
-                target.frozen = False
                 target.asked_at = self.clock() if target.asked_at is None else target.asked_at
 
     def give_up(self) -> None:

@@ -116,6 +116,13 @@ def test_a_service_that_asks_for_sigkill_was_killed(machine):
     assert machine.sent == [(7, "SIGKILL")]
 
 
+def test_who_survives_its_own_sigkill_gets_no_second_one(machine):
+    seven = machine.start(7, unkillable=True)
+    (result,) = stop(machine, machine.plan(7), signals={seven.identity: signal.SIGKILL})
+    assert result.outcome is Outcome.SURVIVED
+    assert machine.sent == [(7, "SIGKILL")]
+
+
 def test_sixty_stubborn_processes_share_one_grace(machine):
     pids = range(10, 70)
     for pid in pids:
@@ -247,6 +254,52 @@ def test_a_storm_without_end_is_given_up_after_bounded_rounds(machine):
     assert len(machine.processes) <= (MAX_ROUNDS + 1) ** 2 + 1
     assert len(results) == len({result.step.record.pid for result in results})
     assert Outcome.SURVIVED in outcomes(results).values()
+
+
+def test_a_survivor_is_waited_for_once_however_many_newcomers_there_are(machine):
+    survivor = machine.start(7, after=STUBBORN, unkillable=True)
+    born = iter(range(8, 11))
+
+    def another():
+        if "SIGKILL" in machine.signals_of(7) and (pid := next(born, None)):
+            machine.start(pid, after=STUBBORN)
+        return machine.rescan()
+
+    results = stop(machine, machine.plan(7), rescan=another)
+    assert outcomes(results) == {7: Outcome.SURVIVED, **dict.fromkeys((8, 9, 10), Outcome.KILLED)}
+    assert machine.now == 100.0 + GRACE + CONFIRM_SECONDS
+    assert survivor.identity == results[0].step.record.identity
+
+
+def test_dead_rows_of_a_rescan_are_no_reason_for_another_round(machine):
+    machine.start(7)
+    rescans = []
+
+    def with_the_dead():
+        rescans.append(len(rescans))
+        dead = machine.start(20 + len(rescans))
+        plan = machine.plan(dead.identity.pid)
+        dead.dies_at = machine.now
+        return plan
+
+    stop(machine, machine.plan(7), rescan=with_the_dead)
+    assert len(rescans) == 1
+
+
+def test_one_process_that_cannot_be_continued_does_not_keep_the_others_frozen(machine):
+    def broken():
+        raise KeyboardInterrupt
+
+    def refuse(signum):
+        if signum == signal.SIGCONT and seven.stopped:
+            raise OSError
+
+    seven, eight = machine.start(7, after=STUBBORN), machine.start(8, after=STUBBORN)
+    seven.on_signal = refuse
+    with pytest.raises(KeyboardInterrupt):
+        stop(machine, machine.plan(7, 8), rescan=broken)
+    assert not eight.stopped
+    assert all(handle.closed for handle in machine.handles)
 
 
 def test_only_rows_of_a_plan_are_ever_frozen(machine):
