@@ -13,7 +13,6 @@ from devrun.config.document import Value, unwrap
 from devrun.config.draft import Draft
 from devrun.config.entry import Folders, build_service
 from devrun.config.envfiles import DEFAULT, Variable, Wanted, read_env_files
-from devrun.config.explain import explain
 from devrun.config.files import read_source, shown
 from devrun.config.overlay import merge, without_nothing
 from devrun.config.problems import Problems
@@ -46,6 +45,8 @@ def build_project(document: Value, inputs: Inputs, problems: Problems) -> Projec
     try:
         typed = msgspec.convert(unwrap(document), ServicesFile)
     except msgspec.ValidationError:
+        from devrun.config.explain import explain
+
         explain(document, ServicesFile, "", problems)
         problems.raise_any()
         raise

@@ -3,9 +3,7 @@
 The C parser's events are read one by one instead of its loader being called: so every value and
 key keeps file, line and column, a duplicate key is an error, the depth is bounded before a hostile
 file can exhaust the stack, and aliases are counted before they are expanded.
-
-Scalars follow the core schema of YAML 1.2, not 1.1: `on`, `off`, `yes`, `no`, `22:22`, `0755` and
-`1_000` are text.  Each scalar keeps its source text, so `VERSION: 1.10` stays `1.10`.
+Each scalar keeps its source text, so `VERSION: 1.10` stays `1.10`.
 """
 
 from __future__ import annotations
@@ -20,20 +18,15 @@ from yaml import CSafeLoader
 
 from devrun.config.files import Source
 from devrun.config.project import Place
+from devrun.config.scalars import Scalar, resolve
 from devrun.errors import ConfigError
 
 MAX_DEPTH = 32  # the deepest key of services.yaml is at 6; deeper is a mistake or an attack
 MAX_VALUES = 100_000  # after aliases are expanded; the largest real file seen has under 2 000
 
-_NULL = frozenset(("", "~", "null", "Null", "NULL"))
-_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})\Z")
-_FLOAT = re.compile(r"[-+]?(?:[0-9]{1,17}\.[0-9]{0,17}|\.[0-9]{1,17})(?:[eE][-+]?[0-9]{1,2})?\Z")
-_UNPRINTABLE = re.compile("[^\t\n\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_PRINTABLE = "\t\n\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff"  # YAML 1.2, 5.1
 _PLAIN_TAGS = frozenset((None, "!", "tag:yaml.org,2002:str"))
 _MERGE = "<<"
-
-Scalar = str | int | float | bool | None
 
 
 class Value(Struct, eq=False):
@@ -102,17 +95,13 @@ def unwrap(value: Value) -> Any:
 
 def read_document(source: Source) -> Value:
     """Parse YAML; raise ConfigError with its place for anything that is not one mapping."""
-    bad = _UNPRINTABLE.search(source.text)
-    if bad is not None:
-        where = str(source.place(bad.start()))
-        raise ConfigError(f"the control character U+{ord(bad[0]):04X} has no place in YAML", where=where)
     builder = _Builder(source)
     try:
         root = builder.build(yaml.parse(source.text, Loader=CSafeLoader))
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(source, error) from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"not YAML: {error}", where=f"{source.path}:1:1") from error
+        raise _character_error(source, error) from error
     if root is None or (root.data is None and not root.text):
         return Value(Place(source.path, 1), {}, source=source)
     if not isinstance(root.data, dict):
@@ -136,6 +125,15 @@ def _syntax_error(source: Source, error: yaml.MarkedYAMLError) -> ConfigError:
         hint = f"put a text that begins with `{text[column - 1]}` in quotes"
     context = f"{error.context}, " if error.context else ""
     return ConfigError(f"not YAML: {context}{error.problem}", where=f"{source.path}:{line}:{column}", hint=hint)
+
+
+def _character_error(source: Source, error: yaml.YAMLError) -> ConfigError:
+    # Compiled here: the class of all printable characters costs 3 ms, which every start would pay.
+    bad = re.search(f"[^{_PRINTABLE}]", source.text)
+    if bad is None:
+        return ConfigError(f"not YAML: {error}", where=f"{source.path}:1:1")
+    where = str(source.place(bad.start()))
+    return ConfigError(f"the control character U+{ord(bad[0]):04X} has no place in YAML", where=where)
 
 
 class _Open:
@@ -190,7 +188,7 @@ class _Builder:
         if "\0" in event.value:
             raise self._error(event, "a text with a NUL character cannot be given to a program")
         plain = event.implicit[0]
-        data = _resolve(event.value) if plain else event.value
+        data = resolve(event.value) if plain else event.value
         self._add(self._value(event, data, event.value, plain=plain), event.anchor, event)
 
     def _open(self, event: Any) -> None:
@@ -278,18 +276,6 @@ class _Builder:
             if key not in into.data:
                 into.data[key] = value
                 into.keys[key] = merged.key_place(key)
-
-
-def _resolve(text: str) -> Scalar:
-    if text in _NULL:
-        return None
-    if text in _BOOL:
-        return _BOOL[text]
-    if _INT.match(text):
-        return int(text)
-    if _FLOAT.match(text):
-        return float(text)
-    return text
 
 
 def _template_hint(source: Source, event: Any) -> str | None:
