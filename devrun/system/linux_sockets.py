@@ -55,9 +55,12 @@ def read_sockets() -> tuple[Socket, ...] | None:
         return None
 
 
-def read_listeners(
-    ports: Container[int] | None = None, pids: Iterable[int] | None = None
-) -> tuple[Listener, ...] | None:
+def read_listeners() -> tuple[Listener, ...] | None:
+    """Return every listener, one row for each holder."""
+    return listeners_on(None)
+
+
+def listeners_on(ports: Container[int] | None, pids: Iterable[int] | None = None) -> tuple[Listener, ...] | None:
     """Return the listeners on `ports` (None: on any), one row for each holder.
 
     With `pids` their descriptors are looked at first, and the others' only for sockets that none of

@@ -21,7 +21,17 @@ from devrun.errors import DevrunError
 from devrun.model import ProcessIdentity, ProcessRecord, ProcessSnapshot
 from devrun.system.columns import NOTHING, Column
 
-__all__ = ["NOTHING", "Column", "boot_id", "has_ended", "identify", "is_portable", "read_details", "read_snapshot"]
+__all__ = [
+    "NOTHING",
+    "Column",
+    "boot_id",
+    "has_ended",
+    "identify",
+    "is_portable",
+    "prepare",
+    "read_details",
+    "read_snapshot",
+]
 
 
 class Table(Protocol):
@@ -103,6 +113,19 @@ def has_ended(identity: ProcessIdentity) -> bool:
 def boot_id() -> str:
     """Return the id of this boot: start tokens of two boots say nothing about each other."""
     return _table().boot_id()
+
+
+def prepare() -> None:
+    """Import and find out by trying whatever reading and stopping need.
+
+    Whoever must be able to stop processes later calls this at its start: the files devrun runs from
+    may lie in the worktree that is being removed.
+    """
+    from devrun.system import control, execute, sockets  # noqa: F401 - imported is all that execute needs
+
+    boot_id()
+    sockets.table()
+    control.pidfd_works()
 
 
 def is_portable() -> bool:

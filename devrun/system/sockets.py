@@ -10,20 +10,27 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterable
+from typing import Protocol
 
 from devrun.model import Listener
 from devrun.system.processes import is_portable
 
 
+class SocketTable(Protocol):
+    """What a backend offers; a module is one."""
+
+    def read_listeners(self) -> tuple[Listener, ...] | None:
+        """Return every listener."""
+        ...
+
+    def listeners_on(self, ports: frozenset[int], pids: Iterable[int] | None, /) -> tuple[Listener, ...] | None:
+        """Return the listeners on `ports`, looked for at `pids` first."""
+        ...
+
+
 def read_listeners() -> tuple[Listener, ...] | None:
     """Return every listening TCP socket of this machine (of this network namespace), with every holder."""
-    if is_portable():
-        from devrun.system import portable_sockets
-
-        return portable_sockets.read_listeners()
-    from devrun.system import linux_sockets
-
-    return linux_sockets.read_listeners()
+    return table().read_listeners()
 
 
 def listeners_on(ports: Iterable[int], pids: Iterable[int] | None = None) -> tuple[Listener, ...] | None:
@@ -35,13 +42,18 @@ def listeners_on(ports: Iterable[int], pids: Iterable[int] | None = None) -> tup
     wanted = frozenset(ports)
     if not wanted:
         return ()
+    return table().listeners_on(wanted, pids)
+
+
+def table() -> SocketTable:
+    """Return the backend of this system, imported."""
     if is_portable():
         from devrun.system import portable_sockets
 
-        return portable_sockets.listeners_on(wanted, pids)
+        return portable_sockets
     from devrun.system import linux_sockets
 
-    return linux_sockets.read_listeners(wanted, pids)
+    return linux_sockets
 
 
 def can_bind(port: int) -> bool:

@@ -12,8 +12,10 @@ import time
 
 import pytest
 
+from devrun.errors import DevrunError
 from devrun.model import ProcessIdentity
 from devrun.system import linux_table, portable_table
+from devrun.system import processes as module
 from devrun.system.processes import Column, boot_id, has_ended, identify, read_details, read_snapshot
 from tests.support.processes import wait_gone, wait_until
 
@@ -321,3 +323,41 @@ def test_a_terminal_is_told_by_its_device_number(backend, processes):
     finally:
         os.close(slave)
         os.close(master)
+
+
+@pytest.mark.linux
+def test_a_proc_of_another_namespace_is_refused_with_a_hint(monkeypatch):
+    module._choose_table.cache_clear()
+    monkeypatch.setattr(linux_table, "works", lambda: False)
+    try:
+        with pytest.raises(DevrunError, match="another pid namespace") as refused:
+            read_snapshot()
+        assert "mount -t proc" in refused.value.hint
+    finally:
+        module._choose_table.cache_clear()
+
+
+def test_after_preparing_nothing_is_imported_any_more(backend):
+    code = (
+        "import sys, os, time\n"
+        "from devrun.system import processes\n"
+        "processes.prepare()\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, *_): raise ImportError('too late for ' + name)\n"
+        "sys.meta_path[:] = [Missing()]\n"
+        "from devrun.system.processes import *\n"
+        "from devrun.system.sockets import read_listeners, listeners_on, can_bind\n"
+        "from devrun.system.control import SystemControl\n"
+        "from devrun.system.execute import execute, run\n"
+        "from devrun.model import *\n"
+        "child = os.fork()\n"
+        "if child == 0:\n    import signal; signal.pause()\n"
+        "rows = read_details(read_snapshot(listeners=True), [child, os.getpid()])\n"
+        "listeners_on([1]); can_bind(9)\n"
+        "step = Classified(rows.get(child), Verdict.STOP, 'test', 'test')\n"
+        "plan = KillPlan(steps=(step,))\n"
+        "results = run(execute(plan, SystemControl(), deadline=time.monotonic() + 30, rescan=KillPlan))\n"
+        "print(results[0].outcome.value)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("terminated\n", "")
