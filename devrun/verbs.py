@@ -131,7 +131,7 @@ VERBS: tuple[Verb, ...] = (
         ),
         examples=(
             "devrun schema > services.schema.json",
-            "echo '# yaml-language-server: $schema=services.schema.json' >> services.yaml",
+            "devrun schema | check-jsonschema --schemafile /dev/stdin services.yaml",
             "devrun schema --json",
         ),
         arguments=(JSON,),

@@ -40,7 +40,12 @@ class Source:
 
 def shown(path: str, start: str) -> str:
     """Return `path` as it is shown to somebody who works in `start`: relative when it lies below."""
-    return path[len(start) :].lstrip("/") if path.startswith(start.rstrip("/") + "/") else path
+    return legible(path[len(start) :].lstrip("/") if path.startswith(start.rstrip("/") + "/") else path)
+
+
+def legible(path: str) -> str:
+    """Return a path that can be printed and put into JSON: other bytes as escapes."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def is_there(path: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from devrun.config.entry import Folders
-from devrun.config.files import is_there, read_source, shown
+from devrun.config.files import is_there, legible, read_source, shown
 from devrun.config.problems import Problems
 from devrun.config.project import Project
 from devrun.errors import ConfigError, UsageError
@@ -78,11 +78,13 @@ def current_folder() -> str:
 def find_config(start: str, file: str | None = None) -> Found:
     """Return the file to read; raise ConfigError when there is none, saying where it was looked for."""
     if not os.path.isdir(start):
-        raise UsageError(f"the folder `{start}` does not exist (any more)", hint="`cd` to a folder that exists")
+        raise UsageError(
+            f"the folder `{legible(start)}` does not exist (any more)", hint="`cd` to a folder that exists"
+        )
     if file is not None:
         path = os.path.normpath(os.path.join(start, os.path.expanduser(file)))
         if not is_there(path):
-            raise UsageError(f"`{file}` does not exist", hint=_listing_hint(start))
+            raise UsageError(f"`{legible(file)}` does not exist", hint=_listing_hint(start))
         return Found(path, not path.lower().endswith(_YAML_ENDINGS))
     folders = list(_upwards(start))
     for names in (YAML_NAMES, (PROCFILE,)):

@@ -101,3 +101,11 @@ def test_places_are_shown_from_where_one_stands(folder):
     with pytest.raises(ConfigError) as caught:
         load_project(start=os.path.join(folder.path, "apps"))
     assert caught.value.where == f"{folder.path}/services.yaml:1:11"
+
+
+def test_a_name_that_is_not_utf_8_is_shown_legibly(folder):
+    name = os.fsdecode(b"caf\xe9.yaml")
+    folder.write(name, "services: 3\n")
+    assert folder.refuse(file=name).where == "caf\\xe9.yaml:1:11"
+    with pytest.raises(UsageError, match=r"`n\\xe9` does not exist"):
+        folder.load(file=os.fsdecode(b"n\xe9"))
