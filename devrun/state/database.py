@@ -176,7 +176,8 @@ def _corrupt(path: str, reason: str) -> StateError:
 def _connect(path: str, mode: str) -> sqlite3.Connection:
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     connection = sqlite3.connect(f"file:{quoted}?mode={mode}", uri=True, timeout=LOCK_WAIT, isolation_level=None)
-    connection.execute("PRAGMA synchronous=NORMAL")
+    if not mode.startswith("ro"):
+        connection.execute("PRAGMA synchronous=NORMAL")
     return connection
 
 

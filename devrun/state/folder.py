@@ -68,7 +68,7 @@ def prepare_folder(path: str) -> None:
 
 def unusable(path: str, reason: str) -> StateError:
     """Return the error for a state folder or file that cannot be used."""
-    return StateError(f"state folder `{path}` cannot be used: {reason.lower()}", hint=_OTHER_FOLDER)
+    return StateError(f"state `{path}` cannot be used: {reason.lower()}", hint=_OTHER_FOLDER)
 
 
 def network_file_system(path: str) -> str | None:

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+
+import pytest
+
+from devrun.errors import StateError
+from devrun.state import database, open_state
+from devrun.state.journal import JournalRow
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "devrun-state" / "state.db"
+
+
+def test_an_absent_state_is_empty_and_stays_absent(tmp_path):
+    with open_state(create=False) as state:
+        assert state.runs.all() == []
+        assert state.leases.all() == []
+        assert state.journal.history() == []
+    assert not os.path.exists(tmp_path / "devrun-state")
+
+
+def test_a_reader_changes_nothing(file):
+    with open_state() as state:
+        state.journal.record([JournalRow(verb="sweep", pid=1)])
+    before = file.read_bytes()
+    with open_state(create=False) as state:
+        assert [row.pid for row in state.journal.history()] == [1]
+        with pytest.raises(StateError, match="reading only"):
+            state.journal.record([JournalRow(verb="sweep")])
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("damage", ["garbage", "torn"])
+def test_a_corrupt_state_names_its_path_and_the_command_that_rebuilds(file, create, damage):
+    open_state().close()
+    whole = file.read_bytes()
+    file.write_bytes(b"no database at all" * 100 if damage == "garbage" else whole[:100] + b"\xff" * (len(whole) - 100))
+    with pytest.raises(StateError, match="corrupt") as caught, open_state(create=create) as state:
+        state.leases.all()
+    assert str(file) in caught.value.message
+    assert f"mv {file} {file}.broken" in caught.value.hint
+
+
+def test_the_command_that_rebuilds_works(file):
+    open_state().close()
+    file.write_bytes(b"garbage" * 1000)
+    os.system(database.rebuild_command(str(file)))
+    with open_state() as state:
+        assert state.leases.all() == []
+
+
+def test_an_empty_file_is_a_state_that_was_never_written(file):
+    file.parent.mkdir()
+    file.touch()
+    with open_state(create=False) as state:
+        assert state.runs.all() == []
+    open_state().close()
+
+
+def test_a_newer_schema_is_refused_and_untouched(file):
+    open_state().close()
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA user_version=99")
+    connection.close()
+    before = file.read_bytes()
+    for create in (True, False):
+        with pytest.raises(StateError, match="newer devrun"):
+            open_state(create=create)
+    assert file.read_bytes() == before
+
+
+class TestMigration:
+    @pytest.fixture
+    def newer(self, monkeypatch):
+        open_state().close()
+        step = "ALTER TABLE runs ADD COLUMN note TEXT; CREATE TABLE notes (text TEXT)"
+        monkeypatch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, step))
+        monkeypatch.setattr(database, "SCHEMA", len(database.MIGRATIONS))
+
+    def test_a_writer_migrates_and_keeps_what_is_there(self, file):
+        with open_state() as state:
+            state.journal.record([JournalRow(verb="sweep", pid=1)])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, "CREATE TABLE notes (text TEXT)"))
+            patch.setattr(database, "SCHEMA", len(database.MIGRATIONS))
+            with open_state() as state:
+                assert [row.pid for row in state.journal.history()] == [1]
+            with sqlite3.connect(file) as connection:
+                assert connection.execute("PRAGMA user_version").fetchone() == (database.SCHEMA,)
+            connection.close()
+
+    def test_a_reader_reads_an_old_state_without_migrating_it(self, file, newer):
+        before = file.read_bytes()
+        with open_state(create=False) as state:
+            assert state.runs.all() == []
+        assert file.read_bytes() == before
+
+    def test_a_migration_that_fails_changes_nothing(self, file, monkeypatch):
+        open_state().close()
+        before = file.read_bytes()
+        monkeypatch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, "CREATE TABLE notes (a); no sql"))
+        monkeypatch.setattr(database, "SCHEMA", len(database.MIGRATIONS))
+        with pytest.raises(StateError):
+            open_state()
+        with sqlite3.connect(file) as connection:
+            assert connection.execute("SELECT name FROM sqlite_master WHERE name = 'notes'").fetchall() == []
+        connection.close()
+        assert len(file.read_bytes()) == len(before)
+
+
+def test_a_write_that_fails_leaves_nothing_behind():
+    with open_state() as state:
+        with pytest.raises(ZeroDivisionError), state.writing():
+            state.journal.record([JournalRow(verb="sweep")])
+            raise ZeroDivisionError
+        assert state.journal.history() == []
+
+
+def test_a_lock_that_is_not_given_back_is_an_error_with_the_path(file, monkeypatch):
+    monkeypatch.setattr(database, "LOCK_WAIT", 0.01)
+    with open_state() as one, open_state() as two, one.writing():
+        with pytest.raises(StateError, match="locked by another devrun") as caught:
+            two.journal.record([JournalRow(verb="sweep")])
+        assert str(file) in caught.value.message
+
+
+def test_a_reader_does_not_wait_for_a_writer():
+    with open_state() as one, one.writing(), open_state(create=False) as two:
+        assert two.leases.all() == []
+
+
+def test_what_a_killed_writer_left_half_done_is_not_seen(file, processes):
+    """A hot journal beside the file: SQLite must roll it back, for a reader, too."""
+    open_state().close()
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+    connection.close()
+    half = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size=1")
+connection.execute("BEGIN IMMEDIATE")
+for number in range(2000):
+    connection.execute("INSERT INTO journal (time, record) VALUES (1, ?)", (b"x" * 500,))
+ready()
+rest()
+"""
+    child = processes.python(half, str(file))
+    child.process.kill()
+    child.process.wait(30)
+    assert os.path.exists(f"{file}-journal")
+    with open_state(create=False) as state:
+        assert state.journal.history() == []
+
+
+def test_the_journal_is_bounded(monkeypatch):
+    from devrun.state import journal
+
+    monkeypatch.setattr(journal, "KEPT_ROWS", 5)
+    with open_state() as state:
+        for pid in range(12):
+            state.journal.record([JournalRow(verb="sweep", pid=pid, time=float(pid + 1))])
+        assert [row.pid for row in state.journal.history()] == [7, 8, 9, 10, 11]
+        assert [row.pid for row in state.journal.history(limit=2)] == [10, 11]
+        assert [row.pid for row in state.journal.history(since=12.0)] == [11]
+
+
+def test_an_empty_record_does_not_even_lock():
+    with open_state(create=False) as state:
+        state.journal.record([])
+
+
+def test_a_path_with_odd_characters_is_fine(monkeypatch, tmp_path):
+    monkeypatch.setenv("DEVRUN_STATE_DIR", str(tmp_path / "a?b#c%20 d'é"))
+    with open_state() as state:
+        assert state.leases.all() == []
+    with open_state(create=False) as state:
+        assert state.leases.all() == []
