@@ -1,7 +1,8 @@
 """Variables from `.env` files, read by python-dotenv, without interpolation.
 
 A line that cannot be read is an error with its number, and so is a name without `=`, which
-python-dotenv passes over in silence.  Later lines and later files win.
+python-dotenv passes over in silence.  Later lines and later files win.  No message repeats what a
+line says: it may be a part of a secret.
 """
 
 from __future__ import annotations
@@ -69,9 +70,9 @@ def parse_env(source: Source, problems: Problems) -> dict[str, Variable]:
         elif binding.key is None:
             continue
         elif binding.value is None:
-            problems.add(f"`{binding.key[:60]}` has no `=`", place, hint=f"`{binding.key[:60]}=` for an empty value")
+            problems.add("a line without `=`", place, hint="`NAME=` for an empty value")
         elif not binding.key or "=" in binding.key:
-            problems.add(f"`{binding.key[:60]}` is no name of a variable", place)
+            problems.add("no name of a variable before `=`", place)
         else:
             variables[binding.key] = Variable(binding.value, place)
     return variables
