@@ -282,6 +282,15 @@ def test_a_wrong_service_is_refused_at_its_place(folder, written, column, messag
         ("services: {a: {command: x, depends_on: b}, b: {command: x, depends_on: {a: started}}}\n", "1:40", "`a` → `b` → `a`"),
         ("services: {a: {command: x, depends_on: {b: completed}}, b: {command: y, restart: always}}\n", "1:41", "never completes"),
         ("services: {a: {command: x, port: 1, port_env: B_PORT}, b: {command: y}}\n", "1:47", "is the variable of `b`"),
+        ("procfile: Procfile\nformation: web\n", "2:12", "`formation` is wrong: `web` is no `NAME=NUMBER`"),
+        ("procfile: Procfile\nformation: {web: -1}\n", "2:18", "a whole number from 0"),
+        ("services: {a: {command: x, ports: {'b c': 1}}}\n", "1:36", "is no name of a port"),
+        ("services: {a: {command: x, port: 1, port_env: DEVRUN_X}}\n", "1:47", "devrun's own variable"),
+        ("sweep: {runtimes: [' ']}\nservices: {a: {command: x}}\n", "1:20", "would match everything"),
+        ("sweep: {pidfiles: ['a/{pid}']}\nservices: {a: {command: x}}\n", "1:20", "every file whose name is a number"),
+        ("sweep: {suspects: [{name: r, match: m, owner: []}]}\nservices: {a: {command: x}}\n", "1:47", "needs an owner"),
+        ("sweep: {suspects: [{name: r, match: m, owner: c}, {name: r, match: n, owner: c}]}\nservices: {a: {command: x}}\n", "1:58", "two suspects are called `r`"),
+        ("sweep: {registries: [{name: r, match: m, live: {pids: p, url: 'ftp://x'}}]}\nservices: {a: {command: x}}\n", "1:63", "begins with http"),
         ("sweep: {pidfiles: [x]}\nservices: {a: {command: x}}\n", "1:20", "needs `{pid}` once"),
         ("sweep: {registries: [{name: r, match: '', live: {pids: p, url: 'http://x'}}]}\nservices: {a: {command: x}}\n", "1:39", "empty"),
         ("sweep: {registries: [{name: r, match: m, live: {pids: p}}]}\nservices: {a: {command: x}}\n", "1:48", "exactly one"),
@@ -290,6 +299,7 @@ def test_a_wrong_service_is_refused_at_its_place(folder, written, column, messag
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_refused_at_its_place(folder, text, where, message):
+    folder.write("Procfile", "web: x\n")
     error = folder.refuse(text)
     assert error.where == f"services.yaml:{where}"
     assert message in error.message
