@@ -7,16 +7,30 @@ looked at; elsewhere the stamp finds them.  Each rescan reads the machine afresh
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from devrun.cleanup.joint import Steps, carry_out, journal
 from devrun.cleanup.values import CleanupReport, TreeRequest
 from devrun.decide.classify import decide
 from devrun.decide.context import Context, Tree
 from devrun.errors import DevrunError
-from devrun.model import Classified, KillPlan, ProcessIdentity, Situation, StepResult
+from devrun.model import (
+    Classified,
+    Cwd,
+    KillPlan,
+    ProcessIdentity,
+    ProcessRecord,
+    Situation,
+    StepResult,
+    Surroundings,
+    Worktree,
+)
 from devrun.state import open_state
 from devrun.system.columns import Column
 from devrun.system.kernel import become_subreaper
+from devrun.worktrees.locate import locate
+from devrun.worktrees.patterns import Patterns
+from devrun.worktrees.places import Places
 from devrun.worktrees.survey import Survey
 
 
@@ -60,16 +74,44 @@ def _plan(request: TreeRequest, *, adopts: bool) -> KillPlan:
         }
         members |= stamped | {record.pid for pid in stamped for record in snapshot.descendants(pid)}
     survey.fill(sorted(members - sessions))
+    escaped = [record for record in survey.snapshot if record.pid in members and record.sid not in sessions]
     return decide(
         Context(
             situation=Situation.TEARDOWN,
             snapshot=survey.snapshot,
             uid=survey.uid,
             state_dir=request.state_dir,
+            surroundings=_elsewhere(escaped, request),
+            worktree=_own_worktree(request),
             run=request.run,
             tree=Tree(leaders=request.leaders, everything=request.everything),
         )
     )
+
+
+def _elsewhere(escaped: Iterable[ProcessRecord], request: TreeRequest) -> dict[ProcessIdentity, Surroundings]:
+    """Return the surroundings of those who left their session and stand in another worktree than the run's."""
+    away: list[tuple[ProcessRecord, Cwd]] = []
+    for record in escaped:
+        if record.cwd is not None and not record.cwd.deleted:
+            try:
+                found = locate(record.cwd.path)
+            except (DevrunError, OSError):
+                continue
+            if found.repository is not None and found.root != request.worktree:
+                away.append((record, record.cwd))
+    if not away:
+        return {}
+    places = Places((), Patterns())
+    return {record.identity: places.around(cwd, started_at=record.started_at) for record, cwd in away}
+
+
+def _own_worktree(request: TreeRequest) -> Worktree | None:
+    """Return the run's worktree while it is there: it says which others are its siblings."""
+    try:
+        return locate(request.worktree)
+    except (DevrunError, OSError):
+        return None
 
 
 def _remember(request: TreeRequest, results: tuple[StepResult, ...], spared: tuple[Classified, ...]) -> None:

@@ -114,8 +114,8 @@ def live_run(record: ProcessRecord, context: Context, /) -> Veto | None:
 def live_worktree(record: ProcessRecord, context: Context, /) -> Veto | None:
     """Stands (or was started) in a live worktree that the question is not about.
 
-    The stamp of a dead run replaces location for the worktree it names.  A guard knows siblings: of
-    its own repository, and every worktree with a lease; elsewhere a stranger is a stranger.
+    The stamp of a dead run replaces location for the worktree it names.  A guard and a teardown know
+    siblings only: of their own repository, and every worktree with a lease.
     """
     if record.identity in context.untracked or record.identity in context.sockets:
         return None
@@ -128,7 +128,7 @@ def live_worktree(record: ProcessRecord, context: Context, /) -> Veto | None:
             continue
         if run is not None and run.liveness is Liveness.DEAD and run.record.worktree_identity == place.identity:
             continue
-        if guards and not context.is_sibling(place):
+        if (guards or context.situation is TEARDOWN) and not context.is_sibling(place):
             continue
         if place is not where or context.fate(record).fate is Fate.LIVE:
             return Veto("live-worktree", f"belongs to the live worktree `{place.root}`")
