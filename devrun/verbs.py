@@ -60,13 +60,18 @@ VERBS: tuple[Verb, ...] = (
         arguments=(
             SERVICES,
             FILE,
+            _argument("--formation", metavar="NAME=N,…", help="how many of each Procfile line to start"),
             _argument("--profile", action="append", default=[], metavar="P", help="start services of this profile too"),
+            _argument("-d", "--detach", action="store_true", help="leave the services in the background"),
+            _argument("--wait", action="store_true", help="with -d: return when every service is ready"),
+            _argument("--replace", action="store_true", help="end a live run of this worktree first"),
             _argument("--slot", type=int, metavar="N", help="pin this worktree's slot"),
             _argument("--timeout", type=float, metavar="S", help="seconds each service may take to be ready"),
             _argument("--owner-pid", type=int, metavar="PID", help="end the run when this process ends"),
             _argument("--owner", choices=("auto",), help="end the run with the nearest agent, editor or terminal"),
             _argument("--no-prefix", action="store_true", help="show output without the names of services"),
             _argument("--timestamps", action="store_true", help="show the time of each line"),
+            JSON,
         ),
     ),
     Verb(

@@ -32,14 +32,16 @@ class NamedPort(NamedTuple):
     port: int
 
 
-def open_workspace(*, file: str | None = None) -> Workspace:
+def open_workspace(*, file: str | None = None, formation: str | None = None) -> Workspace:
     """Read the configuration (`-f FILE`, or found upwards) and find the worktree that it lies in.
+
+    `formation` is `web=2,worker=1` of the command line: how many of each line of a Procfile.
 
     The folder of the configuration says where services run, so it says which worktree is meant, and
     a sub-folder outside git is no worktree of its own.  Raises DevrunError when the current folder
     was deleted.
     """
-    project = load_project(start=current_folder(), file=file)
+    project = load_project(start=current_folder(), file=file, formation=formation)
     return Workspace(project=project, worktree=locate(project.root))
 
 

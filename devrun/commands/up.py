@@ -1,25 +1,31 @@
-"""`devrun up`: start the services of this worktree and stay until they end."""
+"""`devrun up`: start the services of this worktree, and stay until they end or leave them in the background."""
 
 from __future__ import annotations
 
 import sys
 
 from devrun.config.select import select_services
+from devrun.errors import UsageError
+from devrun.model import PortSet, RunRecord
+from devrun.ports.ledger import claim
 from devrun.report.console import Output, wants_colour
-from devrun.report.running import conclude, headline
+from devrun.report.running import conclude, headline, started_data
+from devrun.run.adding import add_services
+from devrun.run.background import start_in_background
 from devrun.run.launch import run_to_end
+from devrun.run.live import end_run
 from devrun.run.owner import find_owner
-from devrun.run.plan import OutputOptions
+from devrun.run.plan import OutputOptions, RunResult
 from devrun.run.start import (
     Request,
     already_running,
     clear_the_way,
-    find_place,
     lock_worktree,
     make_plan,
     wait_for_ending_run,
 )
-from devrun.state import open_state
+from devrun.state import State, open_state
+from devrun.workspace import Workspace, open_workspace
 
 
 def run(
@@ -27,34 +33,70 @@ def run(
     *,
     services: list[str],
     file: str | None,
+    formation: str | None,
     profile: list[str],
-    slot: int | None,
+    detach: bool,
+    replace: bool,
+    wait: bool,
     timeout: float | None,
+    slot: int | None,
     no_prefix: bool,
     timestamps: bool,
     owner_pid: int | None,
     owner: str | None,
 ) -> int:
-    """Start what was asked for, stay, and return the exit code of the run."""
+    """Start what was asked for; in the foreground, return the exit code of the run."""
+    if timeout is not None and timeout <= 0:
+        raise UsageError(f"`--timeout {timeout:g}` is no time to wait", hint="`--timeout 60`")
     request = Request(
         services=tuple(services),
         profiles=tuple(profile),
         slot=slot,
+        detached=detach,
         ready_timeout=timeout,
         output=OutputOptions(
-            prefix=not no_prefix, timestamps=timestamps, colour=wants_colour(sys.stdout, choice=output.color)
+            prefix=not no_prefix,
+            timestamps=timestamps,
+            colour=not detach and wants_colour(sys.stdout, choice=output.color),
         ),
     )
-    place = find_place(file)
-    select_services(place.project, request.services, request.profiles)  # bad names end here, with nothing written
-    binding = find_owner(pid=owner_pid, automatic=owner == "auto")
-    state = open_state()
-    lock = lock_worktree(state, place.worktree)
-    running = wait_for_ending_run(state, place)
-    if running is not None:
-        raise already_running(running)
-    plan = make_plan(request, place, state, binding=binding)
-    clear_the_way(output, plan, state)
+    workspace = open_workspace(file=file, formation=formation)
+    select_services(workspace.project, request.services, request.profiles)  # bad names end here: nothing is written
+    binding = find_owner(pid=owner_pid, automatic=owner == "auto", detached=detach)
+    with open_state() as state:
+        lock = lock_worktree(state, workspace.worktree)
+        running = wait_for_ending_run(state, workspace)
+        if running is not None and not replace:
+            lock.close()
+            if not detach:
+                raise already_running(running)
+            return _join(output, request, workspace, state, running, wait=wait)
+        if running is not None:
+            end_run(state, running)
+        plan = make_plan(request, workspace, state, binding=binding, say=output.say)
+        clear_the_way(plan, state, say=output.say)
     for line in headline(plan, output):
         output.say(line)
-    return conclude(output, run_to_end(plan, state, lock))
+    if not detach:
+        return conclude(output, run_to_end(plan, lock))
+    answer = start_in_background(plan, lock).wait(ready=wait, timeout=timeout)
+    if isinstance(answer, RunResult):
+        return conclude(output, answer)
+    output.answer(
+        "up", started_data("started", plan.id, answer, plan.ports), [f"started in the background: run {plan.id}"]
+    )
+    return 0
+
+
+def _join(
+    output: Output, request: Request, workspace: Workspace, state: State, running: RunRecord, *, wait: bool
+) -> int:
+    """Add what a live run does not have yet: a background start beside it."""
+    ports: PortSet = claim(state, workspace.worktree, workspace.project, slot=request.slot, say=output.say)
+    answer = add_services(running, request, workspace, ports, wait=wait)
+    output.answer(
+        "up",
+        started_data("already_running", running.id, answer, ports),
+        [f"already running: run {running.id}", *(f"{name}: {outcome}" for name, outcome in answer.outcomes.items())],
+    )
+    return answer.code

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from devrun.config.project import Service
-from devrun.model import StepResult
+from devrun.model import PortSet, StepResult
 from devrun.ports.names import url_of
 from devrun.report.console import Output
 from devrun.run.plan import RunPlan, RunResult
+from devrun.run.protocol import Answer
 
 
 def headline(plan: RunPlan, output: Output) -> Iterator[str]:
@@ -27,6 +29,21 @@ def _address(plan: RunPlan, service: Service) -> str:
     return "  ".join([*([url_of(port)] if port else []), *named]) or "-"
 
 
+def started_data(status: str, run: str, answer: Answer, ports: PortSet) -> dict[str, Any]:
+    """Return what `up -d` answers."""
+    services = [
+        {
+            "name": each.name,
+            "state": each.state,
+            "port": (port := ports.port(each.name)),
+            "url": None if port is None else url_of(port),
+            "ready": each.ready,
+        }
+        for each in answer.services
+    ]
+    return {"status": status, "run": run, "services": services}
+
+
 def stop_lines(results: Iterable[StepResult]) -> Iterator[str]:
     """Yield what was stopped, why, and how it ended."""
     for result in results:
@@ -37,6 +54,8 @@ def stop_lines(results: Iterable[StepResult]) -> Iterator[str]:
 
 def conclude(output: Output, result: RunResult) -> int:
     """Say how the run ended, in one line and perhaps a hint; return the exit code."""
+    for line in result.last_lines:
+        output.say(f"  {line}")
     if result.is_error:
         output.complain(result.message, hint=result.hint)
     else:

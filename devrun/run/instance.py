@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 
 from devrun.config.project import Service, Stdin
 from devrun.model import ProcessIdentity
+from devrun.run import layers
 from devrun.run.anchor import RELEASE_FD, STATUS_FD, anchored, read_status
 from devrun.run.loop import Loop
 from devrun.run.pipes import read_chunk
@@ -46,7 +47,7 @@ class Wires:
     def _lay(self, service: Service, size: tuple[int, int]) -> None:
         stdin = os.open(os.devnull, os.O_RDWR)
         self._open.append(stdin)
-        tether = open_tether(size)
+        tether = open_tether(size) if layers.is_on(layers.TETHER) else None
         if tether is not None:
             self.master, self.terminal = self._kept(tether)
             self.readers["tty"] = self.master

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import msgspec
 
 from devrun.model import ProcessIdentity
+from devrun.run import layers
 from devrun.run.plan import STOP_MARGIN, RunResult
 from devrun.system.control import send_to
 from devrun.system.kernel import become_subreaper
@@ -64,7 +65,8 @@ class Keeper:
         is gone; it returns the result of the run.  `on_forked` is called here, after the fork.
         """
         waited = block_signals()
-        become_subreaper()
+        if layers.is_on(layers.KEEPER):
+            become_subreaper()
         life_reader, life_writer = os.pipe()
         result_reader, result_writer = os.pipe()
         pid = os.fork()
@@ -110,7 +112,7 @@ class Keeper:
             signal.setitimer(signal.ITIMER_REAL, self._grace + STOP_MARGIN)
 
     def _clear_up(self, status: int) -> RunResult:
-        stopped = self._clear()
+        stopped = self._clear() if layers.is_on(layers.KEEPER) else 0
         word = f"signal {status - _BY_SIGNAL}" if status > _BY_SIGNAL else f"exit code {status}"
         return RunResult(
             exit_code=status or 1,

@@ -11,24 +11,25 @@ from devrun.cleanup import TreeRequest, teardown
 from devrun.cleanup.joint import drive
 from devrun.errors import StateError
 from devrun.model import Outcome, ProcessIdentity
+from devrun.run import layers
 from devrun.run.book import RunBook, hold_as_keeper
 from devrun.run.keeper import Keeper
 from devrun.run.plan import RunPlan, RunResult
 from devrun.run.supervisor import Supervisor
-from devrun.state import State, open_state
+from devrun.state import open_state
 from devrun.system.kernel import become_subreaper, signal_on_parent_death
 from devrun.system.locks import FileLock
 from devrun.system.processes import identify
 
 
-def run_to_end(plan: RunPlan, state: State, starting: FileLock) -> RunResult:
-    """Run the plan's services in the foreground of this process and return how it ended.
+def run_to_end(plan: RunPlan, starting: FileLock) -> RunResult:
+    """Run the plan's services with this process as keeper; return how the run ended.
 
-    `state` is closed here: SQLite's connection must not cross the fork.  `starting` is the
-    worktree's lock, given back when the run is published.
+    `starting` is the worktree's lock, given back when the run is published.  No database may be
+    open: SQLite's connections must not cross a fork.
     """
-    folder = state.runs.make_folder(plan.id)
-    state.close()
+    with open_state(path=plan.state_path) as state:
+        folder = state.runs.make_folder(plan.id)
     keeper_lock = hold_as_keeper(folder)
     keeper = own_identity()
 
@@ -37,7 +38,8 @@ def run_to_end(plan: RunPlan, state: State, starting: FileLock) -> RunResult:
         os.setsid()
         os.chdir("/")
         become_subreaper()
-        signal_on_parent_death(signal.SIGTERM)
+        if layers.is_on(layers.KEEPER):
+            signal_on_parent_death(signal.SIGTERM)
         with open_state(path=plan.state_path) as own_state:
             book = RunBook(plan, own_state)
             book.publish(plan, keeper=keeper, supervisor=own_identity())

@@ -60,9 +60,13 @@ class RunPlan(Struct, frozen=True):
 
 
 class RunResult(Struct, frozen=True):
-    """How a run ended: the exit code, and what is said about it in one line (and a hint)."""
+    """How a run ended: the exit code, and what is said about it in one line (and a hint).
+
+    `last_lines` are the end of the output of a service that was not ready in time.
+    """
 
     exit_code: int
     message: str
     hint: str | None = None
     is_error: bool = False
+    last_lines: tuple[str, ...] = ()

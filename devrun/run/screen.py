@@ -68,8 +68,9 @@ class Screen:
         self._out.notice(text)
 
     def last_lines(self, service: str, count: int = 10) -> list[str]:
-        """Return the end of a service's output, for a message."""
-        return self._tails.get(service, b"").decode(errors="replace").splitlines()[-count:]
+        """Return the last lines of a service's output, for a message."""
+        text = self._tails.get(service, b"").decode(errors="replace")
+        return [f"{service} | {line}" for line in text.splitlines()[-count:]]
 
     def patience(self) -> float | None:
         """Return how long the loop may wait before `tend` has something to do, None for ever."""

@@ -13,25 +13,24 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from devrun.cleanup import guard, sweep, target_of
-from devrun.config.load import load_project
-from devrun.config.project import Project
 from devrun.config.select import select_services
 from devrun.errors import RefusedError
-from devrun.model import Liveness, RunRecord, Worktree
+from devrun.model import RunRecord, Worktree
 from devrun.ports.ledger import claim
-from devrun.report.console import Output
 from devrun.report.running import stop_lines
+from devrun.run import layers
 from devrun.run.environment import common_environment, prepare_services
+from devrun.run.live import find_run, is_ending
 from devrun.run.plan import STOP_MARGIN, Binding, OutputOptions, RunPlan
 from devrun.state import State
-from devrun.state.folder import current_folder, socket_folder
-from devrun.state.runs import KEEPER_LOCK, SUPERVISOR_LOCK
-from devrun.system.locks import FileLock, probe
-from devrun.worktrees.locate import locate
+from devrun.state.folder import socket_folder
+from devrun.system.locks import FileLock
+from devrun.workspace import Workspace
 from devrun.worktrees.survey import Survey
 
 _POLL = 0.05
@@ -45,24 +44,10 @@ class Request(Struct, frozen=True):
 
     services: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
-    file: str | None = None
     slot: int | None = None
     detached: bool = False
     ready_timeout: float | None = None
     output: OutputOptions = OutputOptions()
-
-
-class Place(Struct, frozen=True):
-    """Where a command stands: the project, and the worktree it belongs to."""
-
-    project: Project
-    worktree: Worktree
-
-
-def find_place(file: str | None) -> Place:
-    """Read the configuration that holds for the current folder, and find its worktree."""
-    project = load_project(start=current_folder(), file=file)
-    return Place(project, locate(project.root))
 
 
 def lock_worktree(state: State, worktree: Worktree) -> FileLock:
@@ -76,25 +61,20 @@ def lock_worktree(state: State, worktree: Worktree) -> FileLock:
     return lock
 
 
-def wait_for_ending_run(state: State, place: Place) -> RunRecord | None:
+def wait_for_ending_run(state: State, workspace: Workspace) -> RunRecord | None:
     """Return the live run of the worktree; one that is ending is waited for, one grace at most.
 
     A run is ending when it says so, or when one of its two processes is gone: the other is clearing
     up then.
     """
-    worktree = place.worktree
-    grace = max((service.stop.timeout for service in place.project.services.values()), default=0.0)
+    worktree = workspace.worktree
+    grace = max((service.stop.timeout for service in workspace.project.services.values()), default=0.0)
     until = time.monotonic() + grace + STOP_MARGIN
     while True:
-        run = next(iter(state.runs.alive(worktree.identity)), None)
-        if run is None or not _is_ending(state, run) or time.monotonic() >= until:
+        run = find_run(state, worktree)
+        if run is None or not is_ending(state, run) or time.monotonic() >= until:
             return run
         time.sleep(_POLL)
-
-
-def _is_ending(state: State, run: RunRecord) -> bool:
-    locks = (os.path.join(state.runs.folder(run.id), name) for name in (KEEPER_LOCK, SUPERVISOR_LOCK))
-    return run.stopping_at is not None or any(probe(lock) is Liveness.DEAD for lock in locks)
 
 
 def already_running(run: RunRecord) -> RefusedError:
@@ -106,11 +86,13 @@ def already_running(run: RunRecord) -> RefusedError:
     )
 
 
-def make_plan(request: Request, place: Place, state: State, *, binding: Binding) -> RunPlan:
-    """Claim the ports and work out everything the run will need."""
-    project, worktree = place.project, place.worktree
+def make_plan(
+    request: Request, workspace: Workspace, state: State, *, binding: Binding, say: Callable[[str], None]
+) -> RunPlan:
+    """Claim the ports and work out everything the run will need; `say` hears why a lease moved."""
+    project, worktree = workspace.project, workspace.worktree
     chosen = select_services(project, request.services, request.profiles)
-    ports = claim(state, worktree, project, slot=request.slot)
+    ports = claim(state, worktree, project, slot=request.slot, say=say)
     common = common_environment(os.environ, project, ports, colour=request.output.colour)
     services, environments = prepare_services(chosen, common, worktree, ports)
     run = new_run_id()
@@ -135,12 +117,14 @@ def new_run_id() -> str:
     return time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + os.urandom(4).hex()
 
 
-def clear_the_way(output: Output, plan: RunPlan, state: State) -> None:
+def clear_the_way(plan: RunPlan, state: State, *, say: Callable[[str], None]) -> None:
     """Sweep the machine and guard every service, from one reading of the process table.
 
-    Raises RefusedError when a service cannot start because of somebody who stays; nothing has been
-    started by then.
+    `say` hears what was stopped.  Raises RefusedError when a service cannot start because of
+    somebody who stays; nothing has been started by then.
     """
+    if not layers.is_on(layers.SWEEP):
+        return
     settings = plan.project.sweep
     survey = Survey()
     swept = sweep(state, settings=settings, survey=survey)
@@ -148,6 +132,6 @@ def clear_the_way(output: Output, plan: RunPlan, state: State) -> None:
     fresh = None if swept.results else survey
     guarded = guard(state, plan.worktree, targets, survey=fresh, settings=settings)
     for line in stop_lines((*swept.results, *guarded.results)):
-        output.say(line)
+        say(line)
     for blocked in guarded.blocked:
         raise RefusedError(blocked.message or "", hint=blocked.hint)

@@ -17,6 +17,7 @@ from typing import Any
 from devrun.config.project import Service
 from devrun.model import ProcessIdentity
 from devrun.run import events as ev
+from devrun.run import layers
 from devrun.run.book import RunBook
 from devrun.run.control import ControlServer
 from devrun.run.desk import Desk
@@ -76,13 +77,15 @@ class Supervisor:
         self._stopping_since: float | None = None
         self._interrupted_at: float | None = None
         self._has_new_groups = False
+        self._last_lines: tuple[str, ...] = ()
         self._result: RunResult | None = None
         self._life = life
 
     def run(self) -> RunResult:
         """Run until everything has ended; return how."""
         listen(self._loop, (*_REASONS, signal.SIGWINCH, signal.SIGCHLD), self._on_signal)
-        self._loop.watch(self._life, self._on_keeper_gone)
+        if layers.is_on(layers.KEEPER):
+            self._loop.watch(self._life, self._on_keeper_gone)
         pulse = Pulse(self._loop)
         watch_processes(self._loop, pulse, self._plan.binding.watched, lambda why: self._stop_run(why, HUNG_UP))
         watch_worktree(pulse, self._plan.worktree, lambda why: self._stop_run(why, 1))
@@ -132,11 +135,15 @@ class Supervisor:
             awaited.feed(stream, chunk)
 
     def _stop_run(self, reason: str, exit_code: int) -> None:
+        if not layers.is_on(layers.TRAPS):
+            os._exit(exit_code)
         self._events.append(ev.StopRun(reason, exit_code))
 
     def _settle(self) -> None:
         while self._events:
             event = self._events.popleft()
+            if isinstance(event, ev.ReadyFailed) and not self._last_lines:
+                self._last_lines = tuple(self._screen.last_lines(event.name))
             if isinstance(event, ev.MainExited):
                 event = self._gate.with_holder(
                     event, self._roster.service(event.name), self._trees.instances.get(event.name)
@@ -227,7 +234,7 @@ class Supervisor:
             message += f"; {self._trees.survivors} processes survived"
         code = effect.exit_code or (1 if self._trees.survivors else 0)
         is_error = code != 0 and code <= 128  # noqa: PLR2004 - beyond it a signal asked for the end
-        return RunResult(code, message, is_error=is_error)
+        return RunResult(code, message, is_error=is_error, last_lines=self._last_lines)
 
 
 # ruff: noqa: SLF001 - the table of this class's own methods

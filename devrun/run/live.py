@@ -1,0 +1,86 @@
+"""The live run of a worktree, for commands that talk to it, wait for it or end it."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from devrun.errors import DevrunError, IncompleteError
+from devrun.model import Liveness, RunRecord, Worktree
+from devrun.run import protocol
+from devrun.run.client import ask
+from devrun.run.plan import STOP_MARGIN
+from devrun.run.protocol import Answer, Ask
+from devrun.state import State
+from devrun.state.runs import KEEPER_LOCK, SUPERVISOR_LOCK
+from devrun.system.control import send_to
+from devrun.system.locks import probe
+
+_POLL = 0.05
+_DOWN_PATIENCE = 30.0
+"""Seconds for a run to end after it agreed to.  Shorter gives up on services with a long grace;
+longer leaves a hanging run to the person for no reason: the keeper steps in after its own time."""
+_KILL_PATIENCE = 5.0
+
+
+def require_run(state: State, worktree: Worktree) -> RunRecord:
+    """Return the live run of the worktree; raise DevrunError with a hint when there is none."""
+    run = find_run(state, worktree)
+    if run is None:
+        raise DevrunError(f"nothing is running in `{worktree.root}`", hint="`devrun up` or `devrun up -d`")
+    return run
+
+
+def find_run(state: State, worktree: Worktree) -> RunRecord | None:
+    """Return the newest run of the worktree that is not proved dead, None when there is none."""
+    return next(iter(state.runs.alive(worktree.identity)), None)
+
+
+def is_ending(state: State, run: RunRecord) -> bool:
+    """Tell whether a run is ending: it says so, or one of its two processes is gone and the other clears up."""
+    folder = state.runs.folder(run.id)
+    locks = (f"{folder}/{name}" for name in (KEEPER_LOCK, SUPERVISOR_LOCK))
+    return run.stopping_at is not None or any(probe(lock) is Liveness.DEAD for lock in locks)
+
+
+def end_run(state: State, run: RunRecord) -> Answer | None:
+    """End a run and wait until it is over; return what it said of its services, None when it said nothing.
+
+    Asks over the control socket; a run that does not answer, or is of another version, gets SIGTERM
+    at its keeper, by identity.  What does not end then is killed: its keeper, or the next sweep,
+    clears up.  Raises IncompleteError when even that does not help.
+    """
+    answer = None
+    try:
+        answer = ask(run, Ask(protocol.DOWN), timeout=_DOWN_PATIENCE)
+    except DevrunError:  # unreachable, of another version, or no answer in time
+        _signal(run, signal.SIGTERM)
+    if wait_until_over(state, run, _DOWN_PATIENCE if answer is None else STOP_MARGIN):
+        return answer
+    if run.supervisor is not None:  # it hangs: the keeper notices, and clears up
+        send_to(run.supervisor, signal.SIGKILL)
+    if wait_until_over(state, run, _DOWN_PATIENCE):
+        return answer
+    if run.keeper is not None:
+        send_to(run.keeper, signal.SIGKILL)
+    if not wait_until_over(state, run, _KILL_PATIENCE):
+        raise IncompleteError(f"the run in `{run.worktree}` does not end", hint="`devrun doctor`")
+    return answer
+
+
+def wait_until_over(state: State, run: RunRecord, seconds: float) -> bool:
+    """Wait for a run's locks to be free; return whether they are."""
+    until = time.monotonic() + seconds
+    while state.runs.liveness(run) is not Liveness.DEAD:
+        if time.monotonic() >= until:
+            return False
+        time.sleep(_POLL)
+    return True
+
+
+def _signal(run: RunRecord, signum: int) -> None:
+    """Ask the keeper (woken, where Ctrl-Z stopped it), or the supervisor when the keeper is gone."""
+    for identity in (run.keeper, run.supervisor):
+        if identity is not None and send_to(identity, signum):
+            send_to(identity, signal.SIGCONT)
+            return
