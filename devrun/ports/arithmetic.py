@@ -78,7 +78,7 @@ def objection(bases: Sequence[PortBase], slot: int, stride: int, rules: PortRule
     Slot 0 has no shifted ports, so nothing can be said against it here.
     """
     offset = offset_of(slot, stride)
-    fixed = {base.port for base in bases if base.fixed}
+    plain = {base.port for base in bases}  # the main checkout has these, now or later
     first, last = rules.ephemeral
     for port in sorted(shifted_ports(bases, offset)):
         if port > HIGHEST:
@@ -89,8 +89,8 @@ def objection(bases: Sequence[PortBase], slot: int, stride: int, rules: PortRule
             return f"port {port} is refused by browsers"
         if first <= port <= last:
             return f"port {port} is in the kernel's range for outgoing connections ({first}–{last})"
-        if port in fixed:
-            return f"port {port} is a fixed port of this project"
+        if port in plain:
+            return f"port {port} is a plain number of this project"
     return None
 
 

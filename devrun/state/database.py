@@ -142,6 +142,8 @@ def explained(path: str) -> Iterator[None]:
             raise _corrupt(path, text) from error
         raise unusable(path, text) from error
     except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:
+            raise  # a broken constraint or a wrong call is a bug of devrun's, not of the file
         raise _corrupt(path, str(error)) from error
     except OSError as error:
         raise unusable(path, error.strerror or str(error)) from error

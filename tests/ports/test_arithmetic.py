@@ -45,7 +45,7 @@ def test_no_slot_that_is_offered_has_a_port_that_does_not_suit(identity, bases, 
         shifted = shifted_ports(bases, slot * stride)
         assert all(LOWEST <= port <= HIGHEST for port in shifted)
         assert not shifted & REFUSED_BY_BROWSERS
-        assert shifted.isdisjoint(plain_ports(bases, slot * stride))
+        assert shifted.isdisjoint(base.port for base in bases)
         assert len({port_at(base, slot * stride) for base in bases}) == len(bases)
 
 
@@ -115,6 +115,11 @@ def test_fixed_ports_do_not_move():
     fixed = PortBase("hook", "", 4242, fixed=True)
     assert port_at(fixed, 2000) == 4242
     assert shifted_ports((fixed,), 2000) == frozenset()
+
+
+def test_bases_that_alias_under_the_stride_leave_the_plain_numbers_to_the_main_checkout():
+    procfile = tuple(PortBase(f"s{port}", "", port) for port in (5000, 5100, 5200))
+    assert {10, 20}.isdisjoint(candidate_slots("x", procfile, 10, LINUX))
 
 
 def test_a_base_with_no_room_above_it_has_no_slots():

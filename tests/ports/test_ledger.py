@@ -55,6 +55,14 @@ def test_linked_worktrees_avoid_the_plain_numbers_of_known_mains(state):
     assert not ports_of(found) & set(range(3010, 5000, 10))
 
 
+def test_a_linked_worktree_that_comes_first_leaves_the_plain_numbers_to_its_main(state, start_run):
+    aliasing = project(**{f"s{port}": port for port in range(3000, 3500, 10)})
+    for number in range(20):
+        claim(state, linked(f"w{number}"), aliasing)
+        start_run(linked(f"w{number}"), "s3000")
+    assert claim(state, main_checkout(), aliasing).slot == 0
+
+
 def test_two_main_checkouts_may_both_have_the_plain_numbers(state):
     assert claim(state, main_checkout("one"), project()) == claim(state, main_checkout("two"), project())
 

@@ -113,11 +113,16 @@ class TestMigration:
         assert len(file.read_bytes()) == len(before)
 
 
+def write_and_fail(state):
+    with state.writing():
+        state.journal.record([JournalRow(verb="sweep")])
+        raise ZeroDivisionError
+
+
 def test_a_write_that_fails_leaves_nothing_behind():
     with open_state() as state:
-        with pytest.raises(ZeroDivisionError), state.writing():
-            state.journal.record([JournalRow(verb="sweep")])
-            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            write_and_fail(state)
         assert state.journal.history() == []
 
 
