@@ -100,7 +100,9 @@ def _file_system_by_statfs(path: str) -> str | None:
 
     buffer = ctypes.create_string_buffer(4096)
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.statfs(os.fsencode(path), buffer) != 0:
+    # On Intel the plain name is the old structure; on ARM there is only the new one.
+    ask = getattr(libc, "statfs$INODE64", None) or libc.statfs
+    if ask(os.fsencode(path), buffer) != 0:
         return None
     return buffer.raw[72:88].split(b"\0", 1)[0].decode(errors="replace")
 

@@ -131,5 +131,14 @@ def test_every_refused_port_is_an_objection(port):
     assert "refused by browsers" in objection((PortBase("web", "", port - 10),), 1, 10, LINUX)
 
 
+@pytest.mark.parametrize(
+    ("port", "words"),
+    [(53, "privileged"), (65530, "above 65535"), (40000, "outgoing connections"), (3001, "plain number")],
+)
+def test_every_other_reason_is_named(port, words):
+    bases = (PortBase("web", "", port), PortBase("api", "", 3011))
+    assert words in objection(bases, 1, 10, LINUX)
+
+
 def test_a_project_without_ports_still_has_slots():
     assert next(candidate_slots("x", (), 10, LINUX)) >= 1
