@@ -107,7 +107,19 @@ def _open_standard_descriptors() -> None:
     os.close(descriptor)
 
 
+def _refuse_unknown_verb(words: list[str]) -> None:
+    """Name the verb that was meant, where argparse would list all of them."""
+    names = [verb.name for verb in VERBS]
+    word = next((each for each in words if not each.startswith("-")), None)
+    if word is not None and word not in names:
+        from difflib import get_close_matches
+
+        close = get_close_matches(word, names, n=1)
+        raise UsageError(f"no command is called `{word}`", hint=f"`devrun {close[0]}`" if close else "`devrun --help`")
+
+
 def _dispatch(words: list[str]) -> int:
+    _refuse_unknown_verb(words)
     parser = build_parser()
     options = vars(parser.parse_args(words))
     name = options.pop("verb")

@@ -13,7 +13,7 @@ from devrun.errors import UsageError
 from devrun.model import PortSet, Worktree
 from devrun.ports.ledger import claim
 from devrun.state import open_state
-from devrun.state.folder import current_folder
+from devrun.system.folders import current_folder
 from devrun.worktrees.locate import locate
 
 

@@ -6,10 +6,11 @@ import os
 from typing import Any
 
 from devrun.config.advice import advise
-from devrun.config.load import current_folder, load_project
+from devrun.config.load import load_project
 from devrun.config.problems import InvalidConfigError
 from devrun.errors import ConfigError
 from devrun.report.console import Output
+from devrun.system.folders import current_folder
 
 CONFIGURATION_CODE = ConfigError.exit_code
 

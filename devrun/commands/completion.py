@@ -7,13 +7,13 @@ prints nothing where there is no configuration (a completion must never complain
 from __future__ import annotations
 
 import argparse
-import os
 
 import shtab
 
 from devrun.cli import build_parser
 from devrun.errors import DevrunError, UsageError
 from devrun.report.console import Output
+from devrun.system.folders import current_folder
 from devrun.verbs import VERBS
 
 _LOOK_UP = "devrun completion --services 2>/dev/null"
@@ -65,6 +65,6 @@ def _service_names() -> list[str]:
     from devrun.config.load import load_project
 
     try:
-        return list(load_project(start=os.getcwd()).services)
+        return list(load_project(start=current_folder()).services)
     except (DevrunError, OSError):
         return []

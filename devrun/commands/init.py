@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 
-from devrun.config.load import PROCFILE, YAML_NAMES, current_folder, load_project
+from devrun.config.load import PROCFILE, YAML_NAMES, load_project
 from devrun.config.propose import propose
 from devrun.errors import UsageError
 from devrun.report.console import Output
+from devrun.system.folders import current_folder
 
 TARGET = YAML_NAMES[0]
 

@@ -7,7 +7,7 @@ from devrun.errors import IncompleteError
 from devrun.report.cleaning import skipped_lines, sweep_data, sweep_lines
 from devrun.report.console import Output
 from devrun.state import open_state
-from devrun.state.folder import current_folder
+from devrun.system.folders import current_folder
 
 
 def run(output: Output, *, path: str | None, dry_run: bool) -> int:

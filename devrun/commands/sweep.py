@@ -9,7 +9,7 @@ from devrun.errors import DevrunError, IncompleteError, NotARepositoryError
 from devrun.report.cleaning import skipped_lines, sweep_data, sweep_lines
 from devrun.report.console import Output
 from devrun.state import open_state
-from devrun.state.folder import current_folder
+from devrun.system.folders import current_folder
 
 
 def run(output: Output, *, dry_run: bool, explain: bool) -> int:

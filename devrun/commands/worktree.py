@@ -10,7 +10,7 @@ from devrun.model import Worktree
 from devrun.report.console import Output
 from devrun.report.ports import PortsRow, ports_lines, worktree_lines
 from devrun.state import State, open_state
-from devrun.state.folder import current_folder
+from devrun.system.folders import current_folder
 from devrun.worktrees.locate import locate
 
 

@@ -67,14 +67,6 @@ def load_project(
     return build_project(document, inputs, problems)
 
 
-def current_folder() -> str:
-    """Return the folder devrun was called in; raise UsageError when it was removed meanwhile."""
-    try:
-        return os.getcwd()
-    except OSError as error:
-        raise UsageError("the current folder was removed", hint="`cd` to a folder that exists") from error
-
-
 def find_config(start: str, file: str | None = None) -> Found:
     """Return the file to read; raise ConfigError when there is none, saying where it was looked for."""
     if not os.path.isdir(start):

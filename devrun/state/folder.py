@@ -23,16 +23,6 @@ _VARIABLE = "DEVRUN_STATE_DIR"
 _OTHER_FOLDER = f"`{_VARIABLE}=/path/on/a/local/disk devrun …`"
 
 
-def current_folder() -> str:
-    """Return the current working directory.  Raises DevrunError when it was deleted under devrun."""
-    try:
-        return os.getcwd()
-    except OSError as error:
-        raise DevrunError(
-            f"the current folder cannot be read: {error.strerror}; was it deleted?", hint="`cd` to an existing folder"
-        ) from error
-
-
 def state_folder() -> str:
     """Return the real path of the state folder, which need not exist."""
     chosen = os.environ.get(_VARIABLE)

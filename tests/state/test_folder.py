@@ -7,7 +7,8 @@ import pytest
 
 from devrun.errors import DevrunError, StateError, UsageError
 from devrun.state import folder, open_state
-from devrun.state.folder import LONGEST_SOCKET_PATH, current_folder, socket_folder, state_folder
+from devrun.state.folder import LONGEST_SOCKET_PATH, socket_folder, state_folder
+from devrun.system.folders import current_folder
 
 
 def test_the_variable_counts_then_xdg_then_home(monkeypatch, tmp_path):

@@ -1,0 +1,17 @@
+"""The folder devrun was called in, which may be gone by now."""
+
+from __future__ import annotations
+
+import os
+
+from devrun.errors import UsageError
+
+
+def current_folder() -> str:
+    """Return the current working directory.  Raises UsageError when it was deleted under devrun."""
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise UsageError(
+            f"the current folder cannot be read: {error.strerror}; was it deleted?", hint="`cd` to an existing folder"
+        ) from error
