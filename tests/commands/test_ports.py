@@ -252,7 +252,7 @@ def test_a_deleted_current_folder_is_one_clear_error(tmp_path, monkeypatch, devr
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     code, _, said = devrun(*words)
-    assert code == 1
+    assert code == 2
     assert "was it deleted?" in said
     assert "hint: " in said
 
