@@ -78,6 +78,10 @@ class Terminal:
             pass
         return self.text
 
+    def pump(self) -> bool:
+        """Take what is there, without waiting; return whether there was anything."""
+        return self._read(0)
+
     def _read(self, timeout: float) -> bool:
         readable, _, _ = select.select([self._master], [], [], timeout)
         if not readable:
