@@ -1,0 +1,229 @@
+"""Evidence, row by row: what convicts, what is a candidate, what is only reported."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from devrun.decide.classify import classify, decide
+from devrun.decide.context import Tree
+from devrun.model import (
+    Cwd,
+    Folder,
+    Listener,
+    ProcessEnvironment,
+    Situation,
+    Stamp,
+    Surroundings,
+    Verdict,
+)
+from tests.support.decisions import (
+    GONE,
+    GONE_PLACE,
+    HERE,
+    LIVE_HERE,
+    LIVE_SIBLING,
+    NOWHERE,
+    SELF,
+    a_context,
+    a_process,
+    a_program,
+    identity,
+    stamped,
+)
+
+GUARD, SWEEP, REAP, TEARDOWN = Situation.GUARD, Situation.SWEEP, Situation.REAP, Situation.TEARDOWN
+PORT = (Listener(3000, "::", 200),)
+QUIET = {"argv": ("node", "other.js"), "script": "/x/other.js"}
+
+
+def row(context, pid=200):
+    return next((each for each in classify(context) if each.record.pid == pid), None)
+
+
+def test_the_stamp_of_a_dead_run_convicts_in_a_sweep():
+    found = row(a_context(a_process(environment=stamped("dead")), default_place=NOWHERE))
+    assert (found.verdict, found.reason, found.service) == (Verdict.STOP, "dead-run", "web")
+
+
+def test_an_inherited_stamp_never_says_who_devrun_itself_is():
+    context = a_context(default_place=None)
+    records = [
+        msgspec.structs.replace(each, environment=stamped("dead")) if each.pid == SELF else each
+        for each in context.snapshot
+    ]
+    from devrun.model import ProcessSnapshot
+
+    snapshot = ProcessSnapshot(records, self_pid=SELF, boot_id="boot")
+    assert decide(msgspec.structs.replace(context, snapshot=snapshot)).is_empty
+
+
+def test_a_folder_in_a_gone_worktree_convicts_in_a_sweep():
+    assert row(a_context(a_process())).reason == "worktree-gone"
+
+
+def test_a_process_whose_parent_is_init_is_no_orphan_for_that():
+    assert row(a_context(a_process(ppid=1), default_place=NOWHERE)) is None
+
+
+def test_a_left_over_folder_is_reported_and_convicts_with_a_stamp_only():
+    place = msgspec.structs.replace(GONE_PLACE, folder=Folder.PRESENT)
+    assert row(a_context(a_process(), default_place=place)).verdict is Verdict.REPORT
+    plain = a_process(environment=ProcessEnvironment(stamp=Stamp("dead", "web", GONE, "/state"), pwd=GONE))
+    assert row(a_context(plain, default_place=place)).verdict is Verdict.STOP
+
+
+def test_a_deleted_sub_folder_of_a_live_worktree_is_reported():
+    place = msgspec.structs.replace(LIVE_SIBLING, folder=Folder.DELETED, predecessor=False)
+    found = row(a_context(a_process(), default_place=place))
+    assert (found.verdict, found.reason) == (Verdict.REPORT, "folder-deleted")
+
+
+@pytest.mark.parametrize("listeners", [PORT, ()], ids=["listening", "spinning"])
+def test_a_stale_copy_is_stopped_with_and_without_a_listener(listeners):
+    found = row(a_context(a_process(), situation=GUARD, default_place=LIVE_HERE, listeners=listeners))
+    assert found.verdict is Verdict.STOP
+
+
+def test_a_listener_alone_is_a_stranger():
+    found = row(a_context(a_process(**QUIET), situation=GUARD, default_place=NOWHERE, listeners=PORT))
+    assert (found.verdict, found.reason) == (Verdict.SPARE, "stranger")
+
+
+def test_a_command_line_alone_is_a_stranger():
+    found = row(a_context(a_process(), situation=GUARD, default_place=NOWHERE))
+    assert (found.verdict, found.reason) == (Verdict.SPARE, "stranger")
+
+
+def test_standing_here_alone_is_nobody_in_the_way():
+    assert row(a_context(a_process(**QUIET), situation=GUARD, default_place=LIVE_HERE)) is None
+
+
+def test_the_docs_server_that_moved_home_is_known_by_where_it_was_started():
+    home = Surroundings("/home/me/.mintlify", Folder.PRESENT)
+    record = a_process(environment=ProcessEnvironment(pwd=HERE))
+    context = a_context(record, situation=GUARD, default_place=home, origins={identity(200): (LIVE_HERE,)})
+    assert row(context).verdict is Verdict.STOP
+    dotfiles = msgspec.structs.replace(LIVE_HERE, root="/home/me", identity="/home/me/.git", repository="/home/me/.git")
+    assert row(msgspec.structs.replace(context, surroundings={identity(200): dotfiles})).verdict is Verdict.STOP
+
+
+def test_the_siblings_docs_server_that_moved_home_lives():
+    record = a_process(environment=ProcessEnvironment(pwd="/x"))
+    for situation in (GUARD, Situation.GUARD_FORCE):
+        context = a_context(
+            record, situation=situation, default_place=NOWHERE, listeners=PORT, origins={identity(200): (LIVE_SIBLING,)}
+        )
+        assert (row(context).verdict, row(context).reason) == (Verdict.SPARE, "live-worktree")
+
+
+def test_contradicting_origins_are_no_hint():
+    record = a_process(environment=ProcessEnvironment(pwd=HERE))
+    elsewhere = msgspec.structs.replace(LIVE_HERE, root="/else", identity="/else/.git", repository="/else/.git")
+    context = a_context(record, situation=GUARD, default_place=NOWHERE, origins={identity(200): (LIVE_HERE, elsewhere)})
+    assert row(context).verdict is Verdict.SPARE
+
+
+def test_a_parent_chain_inside_the_worktree_is_a_hint():
+    parent = a_process(201, **QUIET)
+    child = a_process(200, ppid=201, environment=ProcessEnvironment(pwd="/"))
+    context = a_context(parent, child, situation=GUARD, places={201: LIVE_HERE}, default_place=NOWHERE)
+    assert row(context).verdict is Verdict.STOP
+
+
+def test_a_guard_stops_an_orphan_that_holds_its_port_and_leaves_other_orphans_to_the_sweep():
+    orphan, other = a_process(200, **QUIET), a_process(201, **QUIET)
+    plan = decide(a_context(orphan, other, situation=GUARD, listeners=PORT))
+    assert [step.record.pid for step in plan.steps] == [200]
+
+
+def test_a_guard_before_a_restart_stops_what_its_own_service_left_and_no_other_service():
+    own = a_process(200, environment=stamped("mine", "web", HERE), **QUIET)
+    other = a_process(201, environment=stamped("mine", "api", HERE))
+    context = a_context(own, other, situation=GUARD, default_place=LIVE_HERE, run="mine")
+    plan = decide(context)
+    assert [step.record.pid for step in plan.steps] == [200]
+    assert [(each.record.pid, each.reason) for each in plan.spared if each.record.pid != SELF] == [(201, "live-run")]
+
+
+def test_a_reap_stops_every_server_of_the_worktree_and_what_carries_its_stamp():
+    inside = a_process(200, **QUIET)
+    away = a_process(201, environment=stamped("mine", worktree=HERE), **QUIET)
+    nested = a_process(202, **QUIET)
+    context = a_context(inside, away, nested, situation=REAP, places={200: LIVE_HERE, 201: NOWHERE, 202: LIVE_SIBLING})
+    context = msgspec.structs.replace(context, surroundings={**context.surroundings, identity(202): LIVE_SIBLING})
+    assert {step.record.pid for step in decide(context).steps} == {200, 201}
+
+
+def test_an_fsmonitor_daemon_is_known_by_the_socket_it_holds():
+    daemon = a_program("/usr/bin/git", "fsmonitor--daemon", "run")
+    words = a_program("/usr/bin/gdb", "--args", "git", "fsmonitor--daemon", "run", pid=201)
+    context = a_context(daemon, words, default_place=NOWHERE)
+    assert decide(context).is_empty
+    plan = decide(msgspec.structs.replace(context, sockets={identity(200): GONE_PLACE}))
+    assert [(step.record.pid, step.reason) for step in plan.steps] == [(200, "fsmonitor")]
+    for place in (LIVE_SIBLING, msgspec.structs.replace(GONE_PLACE, live=None)):
+        assert decide(msgspec.structs.replace(context, sockets={identity(200): place})).is_empty
+
+
+def test_what_a_registry_does_not_list_is_stopped_wherever_it_stands():
+    context = a_context(a_process(), default_place=LIVE_HERE, untracked={identity(200): "shellper"})
+    assert row(context).reason == "untracked"
+
+
+def test_a_suspect_is_reported_and_never_stopped_even_when_it_is_an_orphan():
+    context = a_context(a_process(), default_place=NOWHERE, suspects={identity(200): "mcp"})
+    assert row(context).verdict is Verdict.REPORT
+    orphan = a_context(a_process(), suspects={identity(200): "mcp"})
+    assert (row(orphan).verdict, row(orphan).reason) == (Verdict.SPARE, "suspect")
+
+
+def test_descendants_go_with_their_parent_through_a_wrapper_and_stop_at_a_veto():
+    parent = a_process(200)
+    wrapper = a_program("/bin/sh", "-c", "node x", pid=201, ppid=200)
+    server = a_process(202, ppid=201, **QUIET)
+    editor = a_program("/usr/bin/vim", "x", pid=203, ppid=202)
+    plugin = a_process(204, ppid=203, **QUIET)
+    context = a_context(parent, wrapper, server, editor, plugin, places={200: GONE_PLACE}, default_place=NOWHERE)
+    plan = decide(context)
+    assert [step.record.pid for step in plan.steps] == [202, 200]
+    assert {each.record.pid: each.reason for each in plan.spared} == {201: "shell", 203: "editor"}
+
+
+def test_a_teardown_takes_sessions_descendants_and_stamps_but_never_an_anchor():
+    anchor = a_program("/bin/sh", pid=150, ppid=SELF, sid=150)
+    main = a_process(200, ppid=150, sid=150)
+    docker = a_program("/usr/bin/docker", "run", "x", pid=201, ppid=150, sid=150)
+    escaped = a_process(202, ppid=1, environment=stamped("mine", "web", HERE))
+    other = a_process(203, ppid=1, environment=stamped("mine", "api", HERE))
+    daemonised = a_process(204, ppid=200)
+    tree = Tree(leaders={"web": identity(150)})
+    context = a_context(
+        anchor, main, docker, escaped, other, daemonised, situation=TEARDOWN, default_place=None, tree=tree
+    )
+    assert {step.record.pid for step in decide(context).steps} == {200, 201, 202, 204}
+
+
+def test_a_session_number_alone_is_nothing_when_the_anchor_is_another():
+    successor = a_program("/bin/sh", pid=150, sid=150, identity=identity(150)._replace(start_token=9))
+    member = a_process(200, sid=150, ppid=150)
+    tree = Tree(leaders={"web": identity(150)})
+    assert decide(a_context(successor, member, situation=TEARDOWN, default_place=None, tree=tree)).is_empty
+
+
+def test_a_teardown_of_everything_takes_every_descendant():
+    plain = a_process(200, ppid=SELF, cwd=Cwd("/", deleted=False))
+    stranger = a_process(201, ppid=1)
+    plan = decide(a_context(plain, stranger, situation=TEARDOWN, default_place=None))
+    assert [step.record.pid for step in plan.steps] == [200]
+
+
+def test_a_teardown_spares_and_reports_what_a_service_opened_for_a_person():
+    browser = a_program("/opt/google/chrome/chrome", pid=200, ppid=SELF, environment=stamped("mine", "web", HERE))
+    renderer = a_process(201, ppid=200, environment=stamped("mine", "web", HERE))
+    tmux = a_program("/usr/bin/tmux", pid=202, ppid=SELF, environment=stamped("mine", "web", HERE))
+    vim = a_program("/usr/bin/vim", pid=203, ppid=202, tty=7, environment=stamped("mine", "web", HERE))
+    server = a_process(204, ppid=202, tty=7, environment=stamped("mine", "web", HERE))
+    plan = decide(a_context(browser, renderer, tmux, vim, server, situation=TEARDOWN, default_place=None))
+    assert plan.is_empty
+    assert {each.record.pid: each.reason for each in plan.spared} == {200: "browser", 202: "terminal"}
