@@ -10,13 +10,31 @@ import subprocess
 
 import pytest
 
+from tests.__main__ import install_node_tools, install_programs
 from tests.support.monorepo import CACHE, MONOREPO, NOT_COPIED, link_packages
 from tests.support.readme import ROOT
 from tests.support.repositories import Repository
 
 
 @pytest.fixture(scope="session")
-def installed_monorepo():
+def path_of_node_tools():
+    """Install what `node` tests need; return the PATH that has it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", os.environ["PATH"])
+        install_programs()
+        install_node_tools()
+        return os.environ["PATH"]
+
+
+@pytest.fixture(autouse=True)
+def node_tools(request, monkeypatch):
+    """Give tests with the marker `node` a PATH with node and pnpm, however pytest was started."""
+    if request.node.get_closest_marker("node"):
+        monkeypatch.setenv("PATH", request.getfixturevalue("path_of_node_tools"))
+
+
+@pytest.fixture(scope="session")
+def installed_monorepo(path_of_node_tools):
     """Install the monorepo's packages once per lock file, beside the repository; return the folder."""
     with open(os.path.join(MONOREPO, "package-lock.json"), "rb") as lock:
         folder = os.path.join(CACHE, f"monorepo-{hashlib.sha256(lock.read()).hexdigest()[:12]}")
@@ -27,7 +45,7 @@ def installed_monorepo():
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(MONOREPO, folder, ignore=NOT_COPIED)
             words = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel", "error"]
-            subprocess.run(words, cwd=folder, check=True)
+            subprocess.run(words, cwd=folder, check=True, env={**os.environ, "PATH": path_of_node_tools})
             with open(os.path.join(folder, "installed"), "w", encoding="utf-8"):
                 pass
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import signal
 
@@ -46,7 +47,7 @@ def test_ctrl_c_lets_a_service_drain(name, tmp_path, handshake, terminal):
     handshake.wait_shapes("drain")
     shown.interrupt()
     assert shown.wait() == 130
-    assert "slow | drained" in shown.text
+    assert re.search(r"^slow +\| drained$", shown.text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,7 +56,7 @@ def test_term_lets_a_service_drain(name, tmp_path, handshake, up):
     run = up(cwd=tmp_path)
     handshake.wait_shapes("drain")
     assert run.stop(signal.SIGTERM) == 143
-    assert "slow | drained" in run.output
+    assert re.search(r"^slow +\| drained$", run.output, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", NAMES)

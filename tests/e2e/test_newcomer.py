@@ -32,7 +32,7 @@ def test_the_first_command_of_the_readme_ends_in_a_running_demo(clone, terminal,
     monkeypatch.setenv("PATH", os.pathsep.join(folders))
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    shown = terminal(["sh", "-c", setup_commands(read_readme())[0]], cwd=clone.path)
+    shown = terminal(["bash", "-c", f"{setup_commands(read_readme())[0]}; exit $?"], cwd=clone.path)
     shown.read_until(r"devrun main · slot \d+ · offset \d+", timeout=180)
     web = addresses(shown, "web")["web"]
     shown.read_until(r"web +\| web listens")

@@ -87,3 +87,4 @@ class Up:
                 self.popen.wait(DEADLINE)
         if self.popen.stdout is not None:
             self.popen.stdout.close()
+        print(f"devrun up (pid {self.pid}) printed:\n{self.output}")  # pytest shows it when the test failed

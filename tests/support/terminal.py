@@ -134,6 +134,9 @@ class Terminal:
 
     def close(self) -> None:
         """Hang up, and kill the program if that did not end it (its own children are not touched)."""
+        while not self.closed and self._read(0):
+            pass
+        print(f"the terminal of pid {self.pid} showed:\n{self.text}")  # pytest shows it when the test failed
         self.hang_up()
         if self.popen.poll() is None and wait_gone([self.process], 5):
             self.popen.send_signal(signal.SIGKILL)
