@@ -22,6 +22,7 @@ from devrun.config.select import select_services
 from devrun.errors import RefusedError
 from devrun.model import RunRecord, Worktree
 from devrun.ports.ledger import claim
+from devrun.ports.starting import hold_for_start
 from devrun.report.running import stop_lines
 from devrun.run import layers
 from devrun.run.environment import common_environment, prepare_services
@@ -121,13 +122,15 @@ def clear_the_way(plan: RunPlan, state: State, *, say: Callable[[str], None]) ->
     """Sweep the machine and guard every service, from one reading of the process table.
 
     `say` hears what was stopped.  Raises RefusedError when a service cannot start because of
-    somebody who stays; nothing has been started by then.
+    somebody who stays, or because its plain port belongs to a live run elsewhere; nothing has been
+    started by then.
     """
     if not layers.is_on(layers.SWEEP):
         return
     settings = plan.project.sweep
     survey = Survey()
     swept = sweep(state, settings=settings, survey=survey)
+    hold_for_start(state, plan.worktree, plan.ports, {service.name for service in plan.services})
     targets = [target_of(service, plan.ports) for service in plan.services]
     fresh = None if swept.results else survey
     guarded = guard(state, plan.worktree, targets, survey=fresh, settings=settings)
