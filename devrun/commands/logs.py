@@ -22,13 +22,13 @@ from devrun.run.logtime import LocalTime, parse_since
 from devrun.run.prefixes import Prefixes
 from devrun.run.terminal import RESET, close_colours, tame
 from devrun.state import State, open_state
-from devrun.state.folder import current_folder
+from devrun.system.folders import current_folder
 
 # Between two looks at the files.  Shorter costs wake-ups, longer is felt beside a terminal.
 LOOK_EVERY = 0.1
 
 
-def run(  # noqa: PLR0913 - a verb has as many keywords as the command line has arguments
+def run(
     output: Output,
     *,
     services: list[str],
@@ -60,7 +60,7 @@ def run(  # noqa: PLR0913 - a verb has as many keywords as the command line has 
         follower = Follower(folder, names)
         try:
             printer.show(read_logs(folder, names, since=begin, tail=lines, until=follower.marks))
-            _follow(state, found, follower, printer, folder=None if services else folder)
+            _follow(state, found, follower, printer, folder=folder, growing=not services)
         finally:
             follower.close()
     return 0
@@ -104,13 +104,16 @@ def _chosen(folder: str, services: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(services)) or known
 
 
-def _follow(state: State, found: RunRecord, follower: Follower, printer: _Lines | _Json, *, folder: str | None) -> None:
-    """Show what comes until the run is over; with a folder, also of services that are added to it."""
+def _follow(
+    state: State, found: RunRecord, follower: Follower, printer: _Lines | _Json, *, folder: str, growing: bool
+) -> None:
+    """Show what comes until the run is over; when `growing`, also of services that are added to it."""
     reader = select.poll()
     reader.register(1, 0)
     while True:
-        over = state.runs.liveness(found) is Liveness.DEAD
-        if folder is not None:
+        # Locks in a folder that was pruned cannot be asked any more.
+        over = state.runs.liveness(found) is Liveness.DEAD or not os.path.isdir(folder)
+        if growing:
             follower.add(logged_services(folder))
         printer.pieces(follower.read(), last=over)
         if over:

@@ -28,15 +28,18 @@ def parse_since(text: str, *, now: float | None = None) -> bytes:
     from datetime import datetime
 
     moment = time.time() if now is None else now
-    ago = _AGO.fullmatch(text.strip())
+    words = text.strip()
+    ago = _AGO.fullmatch(words)
     try:
         if ago is not None:
             return stamp(max(0.0, moment - float(ago[1]) * _UNITS[ago[2]]))
-        if _CLOCK.fullmatch(text.strip()):
+        if _CLOCK.fullmatch(words):
             today = time.strftime("%Y-%m-%d", time.localtime(moment))
-            when = datetime.fromisoformat(f"{today}T{text.strip():0>5}").astimezone().timestamp()
+            when = (
+                datetime.fromisoformat(f"{today}T{words if words[2] == ':' else '0' + words}").astimezone().timestamp()
+            )
             return stamp(when if when <= moment else when - _DAY)
-        return stamp(max(0.0, datetime.fromisoformat(text.strip()).astimezone().timestamp()))
+        return stamp(max(0.0, datetime.fromisoformat(words).astimezone().timestamp()))
     except (ValueError, OverflowError, OSError):
         raise UsageError(
             f"`--since {text}` is no time", hint="`--since 10m`, `--since 14:05` or `--since 2026-07-29T14:05`"
