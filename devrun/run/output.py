@@ -84,7 +84,7 @@ class Multiplexer:
     they align the prefixes, and their log files exist from the start.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - how output looks is for the caller to say
         self,
         names: Iterable[str] = (),
         *,
