@@ -20,6 +20,7 @@ from devrun.ports.ledger import release
 from devrun.state import State
 from devrun.state.leases import Lease
 from devrun.system.columns import Column
+from devrun.worktrees.locate import root_of
 from devrun.worktrees.places import Places
 from devrun.worktrees.survey import Survey, make_places
 
@@ -99,8 +100,9 @@ def _suspicious(survey: Survey, places: Places, runs: dict[str, KnownRun] | None
 
 
 def _is_gone(lease: Lease, places: Places) -> bool:
-    """Say whether the worktree of a lease is gone, by the same table as for a process."""
-    if os.path.lexists(os.path.join(lease.root, ".git")):
+    """Say whether the worktree of a lease is gone, by the same table as for a process.  Git may have moved it."""
+    now = root_of(lease.identity)
+    if any(os.path.lexists(os.path.join(root, ".git")) for root in (lease.root, now or lease.root)):
         return False
     return judge(places.at(lease.root)).fate in (Fate.ORPHAN, Fate.ORPHAN_IF_STAMPED)
 

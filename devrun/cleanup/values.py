@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
 from devrun.model import Classified, KillPlan, Outcome, ProcessIdentity, StepResult
+from devrun.worktrees.survey import Survey
 
 GRACE = 5.0
 """Seconds between the polite signal and SIGKILL, shared by everybody, where no service says otherwise."""
+
+
+class Readings:
+    """Surveys shared by several clean-ups at once: ten services that stop together need one, not ten."""
+
+    def __init__(self) -> None:
+        self._survey: Survey | None = None
+        self._taken = 0.0
+
+    def since(self, moment: float) -> Survey:
+        """Return a survey that was begun at `moment` (monotonic) or later."""
+        if self._survey is None or self._taken < moment:
+            self._taken = time.monotonic()
+            self._survey = Survey()
+        return self._survey
 
 
 class TreeRequest(Struct, frozen=True):
@@ -17,7 +34,8 @@ class TreeRequest(Struct, frozen=True):
 
     `leaders` are the anchors by service: leaders of the sessions, never signalled.  `signals` is the
     polite signal by service.  `deadline` (monotonic) ends the grace, `hurry()` ends it early.
-    `everything` counts every descendant of this process, stamped or not.
+    `everything` counts every descendant of this process, stamped or not.  `readings` are shared by
+    the teardowns of one loop.
     """
 
     run: str
@@ -28,6 +46,7 @@ class TreeRequest(Struct, frozen=True):
     deadline: float
     hurry: Callable[[], bool]
     everything: bool = False
+    readings: Readings | None = None
 
 
 class CleanupReport(Struct, frozen=True):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from devrun.decide import commandline
+from devrun.decide import commandline, programs
 from devrun.decide.context import Context
 from devrun.decide.fate import Fate, judge
 from devrun.model import Evidence, Liveness, ProcessRecord, Situation, Strength
@@ -108,7 +108,7 @@ def started_here(record: ProcessRecord, context: Context, /) -> Evidence | None:
     """Was started in the worktree asked about and went elsewhere (`mint dev` moves to the home directory).
 
     `PWD` at exec and `INIT_CWD`, or else the script, all point here; where none of them points into
-    any worktree, the nearest ancestor that stands in one decides.  Standing in a sibling outweighs all.
+    any worktree, the chain of servers and wrappers above it decides.  Standing in a sibling outweighs all.
     """
     place, environment = context.where(record), record.environment
     if context.worktree is None or environment is None or environment.pwd is None:
@@ -116,13 +116,24 @@ def started_here(record: ProcessRecord, context: Context, /) -> Evidence | None:
     if place is None or context.is_sibling(place):
         return None
     origins = [origin for origin in context.origins.get(record.identity, ()) if origin.root is not None]
-    if origins:
-        here = all(context.is_here(origin) for origin in origins)
-    else:
-        places = [context.where(each) for each in context.snapshot.lineage(record.pid)[1:]]
-        nearest = next((each for each in places if each is not None and each.root is not None), None)
-        here = context.is_here(nearest)
+    here = all(context.is_here(origin) for origin in origins) if origins else _parents_stand_here(record, context)
     return Evidence("started-here", Strength.HINT, f"was started in `{context.worktree.root}`") if here else None
+
+
+def _parents_stand_here(record: ProcessRecord, context: Context) -> bool:
+    """Say whether the nearest of the servers and wrappers above `record` that stands in a worktree stands in this one.
+
+    The chain ends at a person's shell, an agent, or ourselves: those start things for every worktree.
+    """
+    for ancestor in context.snapshot.lineage(record.pid)[1:]:
+        if context.lineage is None or ancestor.pid in context.lineage:
+            return False
+        if not programs.is_runtime(ancestor, context.runtimes) and not programs.is_wrapper_shell(ancestor):
+            return False
+        place = context.where(ancestor)
+        if place is not None and place.root is not None:
+            return context.is_here(place)
+    return False
 
 
 def foreign_holder(record: ProcessRecord, context: Context, /) -> Evidence | None:

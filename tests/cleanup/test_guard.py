@@ -1,0 +1,210 @@
+"""Guard on real processes: who is stopped, who is named, and that the port is free afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from devrun.cleanup import guard, target_of
+from devrun.config.project import OnForeign, Service
+from devrun.model import Outcome, PortSet, RunRecord
+from devrun.state import open_state
+from devrun.state.runs import KEEPER_LOCK
+from devrun.system.locks import FileLock
+from devrun.system.processes import boot_id, identify
+from devrun.system.sockets import can_bind
+from devrun.worktrees.locate import locate
+from tests.cleanup.conftest import LISTENER, executable_named
+from tests.support.processes import lives, wait_gone
+
+
+@pytest.fixture
+def here(repository):
+    return locate(repository.path)
+
+
+def a_target(port=None, *, match=None, force=False, on_foreign=OnForeign.REFUSE):
+    service = Service("web", "x", "/", port=port, match=match, on_foreign=on_foreign)
+    ports = PortSet(0, 0, {"web": {} if port is None else {"": port}})
+    return target_of(service, ports, force=force)
+
+
+def only(report):
+    (service,) = report.services
+    return service
+
+
+def test_a_free_port_costs_nothing_and_says_nothing(state, here):
+    service = only(guard(state, here, [a_target(1)]))
+    assert not service.plan.steps
+    assert not service.plan.spared
+
+
+def test_a_stale_copy_on_the_port_is_stopped_and_the_port_is_free(state, here, listener, bystander):
+    stale = listener(here.root)
+    bystander(cwd=here.root)
+    port = stale.facts["port"]
+    service = only(guard(state, here, [a_target(port)]))
+    assert [result.outcome for result in service.results] == [Outcome.TERMINATED]
+    assert not service.is_blocked
+    assert not lives(stale.process)
+    assert can_bind(port)
+    assert only(guard(state, here, [a_target(port)])).results == ()
+
+
+def test_the_dry_run_is_the_same_plan_and_touches_nothing(state, here, listener):
+    stale = listener(here.root)
+    service = only(guard(state, here, [a_target(stale.facts["port"])], dry_run=True))
+    assert [step.record.pid for step in service.plan.steps] == [stale.pid]
+    assert service.results == ()
+    assert not service.is_blocked
+    assert lives(stale.process)
+
+
+def test_the_loser_of_the_port_race_is_a_stale_copy_without_a_listener(
+    state, here, processes, server, listener, tmp_path
+):
+    script = os.path.join(here.root, "mint", "start.js")
+    os.makedirs(os.path.dirname(script))
+    link = os.path.join(here.root, ".bin-mint")
+    with open(script, "w", encoding="utf-8") as file:
+        file.write("import os, signal\nos.write(int(os.environ['READY']), b'{}\\n')\nos.chdir('/')\nsignal.pause()\n")
+    os.symlink(script, link)
+    reader, writer = os.pipe()
+    import subprocess
+    import sys
+
+    env = {"PATH": os.environ["PATH"], "PWD": here.root, "READY": str(writer)}
+    spinner = processes.popen(
+        [sys.executable, link, "dev"], cwd=here.root, env=env, pass_fds=[writer], start_new_session=True
+    )
+    assert isinstance(spinner, subprocess.Popen)
+    assert os.read(reader, 3) == b"{}\n"
+    os.close(reader), os.close(writer)
+    talker = server(here.root, "ready(); rest()", "a prompt about mint/start.js dev")
+    service = only(guard(state, here, [a_target(match="mint/start.js dev")]))
+    assert [step.record.pid for step in service.plan.steps] == [spinner.pid]
+    assert "started-here" in {each.rule for each in service.plan.steps[0].evidence}
+    assert spinner.wait(10) == -signal.SIGTERM
+    assert lives(talker.process)
+
+
+def test_a_siblings_server_is_refused_and_named(state, repository, here, listener):
+    sibling = repository.worktree("feature-x")
+    theirs = listener(sibling)
+    for force in (False, True):
+        service = only(guard(state, here, [a_target(theirs.facts["port"], force=force)]))
+        assert service.is_blocked
+        assert service.blockers[0].reason == "live-worktree"
+        for word in (str(theirs.pid), sibling, "feature-x", "since"):
+            assert word in service.message
+    assert lives(theirs.process)
+
+
+def test_a_stranger_is_refused_and_stopped_only_when_that_was_asked_for(state, here, listener, tmp_path):
+    stranger = listener(tmp_path)
+    port = stranger.facts["port"]
+    service = only(guard(state, here, [a_target(port)]))
+    assert service.is_blocked
+    assert "--force" in service.hint
+    assert lives(stranger.process)
+    service = only(guard(state, here, [a_target(port, on_foreign=OnForeign.STOP)]))
+    assert not service.is_blocked
+    assert not lives(stranger.process)
+
+
+def test_a_stranger_that_is_no_runtime_is_stopped_by_force_but_an_agent_never(state, here, processes, tmp_path):
+    import json
+    import subprocess
+
+    def listen_as(name):
+        reader, writer = os.pipe()
+        program = (
+            f"READY={writer}\nimport json, os, signal, socket, sys\ndef ready(**f): os.write(READY, (json.dumps(f)+chr(10)).encode())\n"
+            "def rest():\n    while True: signal.pause()\n" + LISTENER
+        )
+        child = processes.popen(
+            [name, "-I", "-c", program], executable=executable_named(tmp_path, name), cwd=tmp_path, pass_fds=[writer],
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(writer)
+        with os.fdopen(reader, "rb") as answers:
+            return child, json.loads(answers.readline())["port"]
+
+    agent, port = listen_as("claude")
+    service = only(guard(state, here, [a_target(port, force=True)]))
+    assert service.blockers[0].reason == "agent"
+    assert agent.poll() is None
+
+
+def test_a_live_run_of_this_worktree_is_already_running(state, here, listener):
+    with FileLock.take(os.path.join(state.runs.make_folder("r1"), KEEPER_LOCK)):
+        stamp = {"run": "r1", "service": "web", "worktree": here.root, "state_dir": state.path}
+        running = listener(here.root, stamp=stamp)
+        state.runs.publish(RunRecord("r1", here.root, here.identity, None, None, boot_id(), time.time()))
+        service = only(guard(state, here, [a_target(running.facts["port"], force=True)]))
+        assert "already running" in service.message
+        assert lives(running.process)
+        anchored = RunRecord(
+            "r1", here.root, here.identity, None, None, boot_id(), 0.0, groups={"web": identify(running.pid)}
+        )
+        state.runs.publish(anchored)
+        assert only(guard(state, here, [a_target()])).already_running == "r1"
+
+
+def test_a_stale_copy_that_ignores_term_is_killed_within_the_grace(state, here, server):
+    port_of = "signal.signal(signal.SIGTERM, signal.SIG_IGN);" + LISTENER
+    stale = server(here.root, port_of)
+    service = only(guard(state, here, [a_target(stale.facts["port"])], grace=0.2))
+    assert [result.outcome for result in service.results] == [Outcome.KILLED]
+    assert not service.is_blocked
+
+
+def test_a_stale_copy_in_a_persons_terminal_is_stopped_and_the_shell_lives(state, here, terminal):
+    program = f"import socket, signal, sys\n{LISTENER}".replace("ready(port=", "print('port', ").replace(
+        "; rest()", "; sys.stdout.flush(); signal.pause()"
+    )
+    import shlex
+    import sys
+
+    shell = terminal(["bash", "--norc"], cwd=here.root, env={**os.environ, "PS1": "$ "})
+    shell.type(f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}\n")
+    port = int(shell.read_until(r"^port (\d+)").group(1))
+    service = only(guard(state, here, [a_target(port)]))
+    assert len(service.results) == 1
+    assert lives(shell.process)
+
+
+def test_a_port_held_on_ipv6_only_is_held(state, here, server):
+    code = (
+        "s = socket.socket(socket.AF_INET6); s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1);"
+        "s.bind(('::1', 0)); s.listen(); ready(port=s.getsockname()[1]); rest()"
+    )
+    stale = server(here.root, code)
+    service = only(guard(state, here, [a_target(stale.facts["port"])]))
+    assert not service.is_blocked
+    assert not wait_gone([stale.process], 5)
+
+
+def test_several_services_are_guarded_at_once_and_each_process_stops_once(state, here, listener):
+    one, two = listener(here.root), listener(here.root)
+    targets = []
+    for name, child in (("web", one), ("api", two)):
+        service = Service(name, "x", "/", port=child.facts["port"])
+        targets.append(target_of(service, PortSet(0, 0, {name: {"": child.facts["port"]}})))
+    report = guard(state, here, targets)
+    assert len(report.results) == 2
+    assert not report.blocked
+
+
+def test_stops_and_refusals_are_remembered(state, here, listener, tmp_path):
+    stale, stranger = listener(here.root), listener(tmp_path)
+    guard(state, here, [a_target(stale.facts["port"])])
+    guard(state, here, [a_target(stranger.facts["port"])])
+    with open_state(create=False) as reader:
+        rows = {row.pid: row for row in reader.journal.history()}
+    assert (rows[stale.pid].verb, rows[stale.pid].outcome) == ("guard", "terminated")
+    assert (rows[stranger.pid].action, rows[stranger.pid].reason) == ("spare", "stranger")

@@ -1,0 +1,165 @@
+"""Sweep and reap on real processes and real git."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+
+from devrun.cleanup import reap, sweep
+from devrun.model import FileId, Outcome, RunRecord
+from devrun.state.leases import Lease
+from devrun.state.runs import KEEPER_LOCK
+from devrun.system.locks import FileLock
+from devrun.system.processes import boot_id
+from devrun.worktrees.locate import locate
+from tests.support.processes import lives
+
+
+def nested(repository, name):
+    return repository.worktree(name, os.path.join(repository.path, ".worktrees", name))
+
+
+def a_lease(path, slot=1):
+    found = locate(path)
+    device = os.stat(os.path.dirname(path)).st_dev
+    return Lease(
+        identity=found.identity, root=found.root, repository=found.repository, slug=found.slug, is_main=found.is_main,
+        slot=slot, stride=10, pinned=False, bases=(), claimed_at=time.time(), file_id=FileId(*found.file_id),
+        parent_device=device, repository_parent_device=device,
+    )  # fmt: skip
+
+
+def mine(report, *children):
+    """Return the rows about these children: other things may be left over on a real machine."""
+    pids = {each.pid for each in children}
+    return {step.record.pid for step in report.plan.steps} & pids
+
+
+def test_an_orphan_of_a_gone_worktree_is_stopped_and_its_bystanders_live(state, repository, server, bystander):
+    path, live = nested(repository, "a"), nested(repository, "b")
+    orphan, sibling = server(path), server(live)
+    bystander(cwd=repository.path)
+    repository.remove(path)
+    report = sweep(state, dry_run=True)
+    assert mine(report, orphan, sibling) == {orphan.pid}
+    assert lives(orphan.process)
+    report = sweep(state)
+    assert mine(report, orphan, sibling) == {orphan.pid}
+    assert not lives(orphan.process)
+    assert lives(sibling.process)
+    assert not mine(sweep(state), orphan)
+
+
+def test_a_stamped_process_of_a_dead_run_is_stopped_wherever_it_went(state, repository, server, staged_run):
+    run = staged_run("r1", repository.path)
+    away, inside = server("/", stamp=run.stamp), server(repository.path, stamp=run.stamp)
+    other = server("/", stamp={**run.stamp, "state_dir": "/elsewhere"})
+    unknown = server("/", stamp={**run.stamp, "run": "r0"})
+    assert not mine(sweep(state), away, inside, other, unknown)
+    run.die()
+    assert mine(sweep(state), away, inside, other, unknown) == {away.pid, inside.pid}
+    assert lives(other.process)
+    assert lives(unknown.process)
+
+
+def test_the_lease_of_a_gone_worktree_is_released_and_no_other(state, repository):
+    gone, stays, moved = repository.worktree("a"), repository.worktree("b"), repository.worktree("c")
+    for slot, path in enumerate((gone, stays, moved), start=1):
+        state.leases.put(a_lease(path, slot), {})
+    repository.remove(gone)
+    repository.git("worktree", "move", moved, moved + "-moved")
+    dry = sweep(state, dry_run=True)
+    assert [each.worktree for each in dry.leases] == [gone]
+    assert len(state.leases.all()) == 3
+    assert [each.worktree for each in sweep(state).leases] == [gone]
+    assert {lease.root for lease in state.leases.all()} == {stays, moved}
+    assert sweep(state).leases == ()
+
+
+def test_a_repository_that_git_refuses_keeps_everything_and_is_named(state, repository, server):
+    path = nested(repository, "a")
+    orphan = server(path)
+    repository.remove(path)
+    os.rename(os.path.join(repository.path, ".git", "HEAD"), os.path.join(repository.path, ".git", "HEAD.off"))
+    state.leases.put(a_lease_of_gone(path, repository), {})
+    report = sweep(state)
+    assert not mine(report, orphan)
+    assert lives(orphan.process)
+    assert [each.what for each in report.skipped] == [os.path.join(repository.path, ".git")]
+
+
+def a_lease_of_gone(path, repository):
+    git_dir = os.path.join(repository.path, ".git")
+    return Lease(
+        identity=os.path.join(git_dir, "worktrees", "a"), root=path, repository=git_dir, slug="a", is_main=False,
+        slot=1, stride=10, pinned=False, bases=(), claimed_at=0.0,
+    )  # fmt: skip
+
+
+def test_sixty_orphans_take_one_grace(state, repository, processes):
+    path = nested(repository, "a")
+    code = (
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "pids = []\n"
+        "for n in range(59):\n"
+        "    pid = os.fork()\n"
+        "    if not pid: rest()\n"
+        "    pids.append(pid)\n"
+        "ready(pids=pids); rest()"
+    )
+    parent = processes.python(code, cwd=path, start_new_session=True)
+    shutil.rmtree(path)
+    started = time.monotonic()
+    report = sweep(state, grace=1.0)
+    assert time.monotonic() - started < 4
+    results = [each for each in report.results if each.step.record.pid in {parent.pid, *parent.facts["pids"]}]
+    assert [each.outcome for each in results] == [Outcome.KILLED] * 60
+
+
+def test_reap_before_the_folder_is_gone_stops_the_servers_of_this_worktree_only(state, repository, server, terminal):
+    path = repository.worktree("a")
+    inner = repository.worktree("x", os.path.join(path, ".claude", "worktrees", "x"))
+    ours, theirs, other = server(path), server(inner), server(repository.path)
+    shell = terminal(["bash", "--norc"], cwd=path)
+    shell.type("echo here\n")
+    shell.read_until("here")
+    dry = reap(state, path, dry_run=True)
+    assert {step.record.pid for step in dry.plan.steps} == {ours.pid}
+    report = reap(state, path)
+    assert [each.outcome for each in report.results] == [Outcome.TERMINATED]
+    assert [lives(each) for each in (ours.process, theirs.process, other.process, shell.process)] == [
+        False,
+        True,
+        True,
+        True,
+    ]
+    assert reap(state, path).results == ()
+
+
+def test_reap_after_the_folder_is_gone(state, repository, server, monkeypatch):
+    path = repository.worktree("a")
+    orphan, other = server(path), server(repository.path)
+    repository.remove(path)
+    monkeypatch.chdir(repository.path)
+    report = reap(state, path)
+    assert {each.step.record.pid for each in report.results} == {orphan.pid}
+    assert lives(other.process)
+
+
+def test_reap_of_a_live_run_asks_its_keeper_first(state, repository, server, processes):
+    path = repository.worktree("a")
+    found = locate(path)
+    from devrun.system.processes import identify
+
+    stamp = {"run": "r1", "service": "web", "worktree": path, "state_dir": state.path}
+    service = server(path, stamp=stamp)
+    code = "signal.signal(signal.SIGTERM, lambda *_: (os.kill(int(sys.argv[1]), 15), os._exit(0)))\nready(); rest()"
+    keeper = processes.python(code, str(service.pid), cwd="/")
+    with FileLock.take(os.path.join(state.runs.make_folder("r1"), KEEPER_LOCK)):
+        record = RunRecord("r1", path, found.identity, identify(keeper.pid), None, boot_id(), time.time())
+        state.runs.publish(record)
+        report = reap(state, path)
+    assert keeper.popen.wait(10) == 0
+    assert {each.step.record.pid for each in report.results} == {service.pid}
+    assert not report.survivors
