@@ -42,5 +42,6 @@ class Api(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     port = int(os.environ["PORT"])
+    server = ThreadingHTTPServer(("127.0.0.1", port), Api)
     print(f"api listens on port {port}")
-    ThreadingHTTPServer(("127.0.0.1", port), Api).serve_forever()
+    server.serve_forever()

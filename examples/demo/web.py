@@ -53,5 +53,6 @@ class Web(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     port = int(os.environ["PORT"])
+    server = ThreadingHTTPServer(("127.0.0.1", port), Web)
     print(f"web listens on http://localhost:{port}")
-    ThreadingHTTPServer(("127.0.0.1", port), Web).serve_forever()
+    server.serve_forever()

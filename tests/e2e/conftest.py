@@ -64,7 +64,7 @@ def monorepo(installed_monorepo, tmp_path):
 @pytest.fixture
 def elsewhere(monkeypatch):
     """Keep clear of whoever uses the plain ports on this machine: a slot per pytest worker."""
-    monkeypatch.setenv("DEVRUN_PIN_SLOT", str(400 + os.getpid() % 200))
+    monkeypatch.setenv("DEVRUN_PIN_SLOT", str(800 + os.getpid() % 200))  # above 10080, which browsers refuse
 
 
 @pytest.fixture

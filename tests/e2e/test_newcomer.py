@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 from tests.support.devrun import PROGRAM, devrun_json
@@ -17,8 +18,16 @@ URL = r"^ +{} +(http://localhost:\d+)"
 
 
 def fetch(url):
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        return answer.read().decode()
+    """Fetch a page from a server that is just being started."""
+    return wait_until(lambda: _try(url), f"{url} answers")
+
+
+def _try(url):
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return answer.read().decode()
+    except urllib.error.URLError:
+        return ""
 
 
 def addresses(shown, *services):
@@ -68,17 +77,10 @@ def test_prefixes_are_aligned_and_coloured(clone, terminal, elsewhere):
 def test_the_docs_start_when_they_are_named(clone, terminal, elsewhere):
     shown = terminal([PROGRAM, "up", "docs"], cwd=clone.path)
     docs = addresses(shown, "docs")["docs"]
-    assert wait_until(lambda: "The docs service" in _try(docs), "the docs answer")
+    assert "The docs service" in fetch(docs)
     assert "web" not in [line.split()[0] for line in shown.text.splitlines() if line.strip()]
     shown.interrupt()
     assert shown.wait() == 130
-
-
-def _try(url):
-    try:
-        return fetch(url)
-    except OSError:
-        return ""
 
 
 def test_two_worktrees_run_the_demo_at_once(clone, terminal):
