@@ -1,16 +1,18 @@
 """Stop the tree of a service, or all that is left of a run.  Called in its supervisor, or in the keeper after it.
 
 Where this process is a subreaper every escapee is its descendant, so nobody else on the machine is
-looked at; elsewhere the stamp finds them.  Each rescan reads the machine afresh.
+looked at; elsewhere the stamp finds them.  Each rescan reads the machine afresh; teardowns that one
+loop drives at the same time share a reading where each of them would take one anyway.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 
-from devrun.cleanup.joint import Steps, carry_out, journal
-from devrun.cleanup.values import CleanupReport, TreeRequest
+from devrun.cleanup.joint import Result, Steps, carry_out, journal
+from devrun.cleanup.values import CleanupReport, Readings, TreeRequest
 from devrun.decide.classify import decide
 from devrun.decide.context import Context, Tree
 from devrun.errors import DevrunError
@@ -27,6 +29,7 @@ from devrun.model import (
 )
 from devrun.state import open_state
 from devrun.system.columns import Column
+from devrun.system.execute import Wait
 from devrun.system.kernel import become_subreaper
 from devrun.worktrees.locate import locate
 from devrun.worktrees.patterns import Patterns
@@ -37,7 +40,10 @@ from devrun.worktrees.survey import Survey
 def teardown(request: TreeRequest) -> Steps[CleanupReport]:
     """Stop what the request names; the generator is driven by the caller's loop."""
     adopts = become_subreaper()
-    first = _plan(request, adopts=adopts)
+    readings = Readings() if request.readings is None else request.readings
+    asked = time.monotonic()
+    yield Wait((), asked)
+    first = _plan(request, readings.since(asked), adopts=adopts)
     seen: dict[ProcessIdentity, Classified] = {each.record.identity: each for each in first.spared}
     signals: dict[ProcessIdentity, int] = {}
 
@@ -48,21 +54,34 @@ def teardown(request: TreeRequest) -> Steps[CleanupReport]:
         seen.update((each.record.identity, each) for each in plan.spared)
         return plan
 
-    results = yield from carry_out(
-        noted(first),
-        deadline=request.deadline,
-        signals=signals,
-        rescan=lambda: noted(_plan(request, adopts=adopts)),
-        hurry=request.hurry,
-    )
+    paused: list[float] = []  # when everybody known had ended, while nothing has been read since
+
+    def rescan() -> KillPlan:
+        return noted(_plan(request, readings.since(paused.pop() if paused else time.monotonic()), adopts=adopts))
+
+    stopping = carry_out(noted(first), deadline=request.deadline, signals=signals, rescan=rescan, hurry=request.hurry)
+    results = yield from _noting_pauses(stopping, paused)
     stopped = {result.step.record.identity for result in results}
     spared = tuple(each for identity, each in sorted(seen.items()) if identity not in stopped)
     _remember(request, results, spared)
     return CleanupReport(plan=KillPlan(steps=tuple(result.step for result in results), spared=spared), results=results)
 
 
-def _plan(request: TreeRequest, *, adopts: bool) -> KillPlan:
-    survey = Survey()
+def _noting_pauses(steps: Steps[Result], paused: list[float]) -> Steps[Result]:
+    """Keep the moment of a pause until the rescan it is for."""
+    try:
+        while True:
+            wait = next(steps)
+            paused[:] = [] if wait.handles else [time.monotonic()]
+            yield wait
+    except StopIteration as finished:
+        result: Result = finished.value
+        return result
+    finally:
+        steps.close()
+
+
+def _plan(request: TreeRequest, survey: Survey, *, adopts: bool) -> KillPlan:
     snapshot = survey.snapshot
     sessions = {leader.pid for leader in request.leaders.values()}
     members = {record.pid for record in snapshot if record.sid in sessions}

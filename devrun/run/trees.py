@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Mapping
 
-from devrun.cleanup import CleanupReport, TreeRequest, teardown
+from devrun.cleanup import CleanupReport, Readings, TreeRequest, teardown
 from devrun.config.project import Service
 from devrun.model import Outcome, ProcessIdentity
 from devrun.run import events as ev
@@ -43,6 +43,7 @@ class Trees:
         self.children = Children()
         self._drives: dict[str, Drive[CleanupReport]] = {}
         self._hurry = False
+        self._readings = Readings()
         self.instances: dict[str, Instance] = {}
         self.stopped: list[str] = []
         self.survivors = 0
@@ -119,6 +120,7 @@ class Trees:
             deadline=deadline,
             hurry=lambda: self._hurry,
             everything=everything,
+            readings=self._readings,
         )
 
     def _drive(self, key: str, request: TreeRequest, on_done: Callable[[CleanupReport], None]) -> None:

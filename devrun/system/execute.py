@@ -17,6 +17,9 @@ What it promises:
 7. Every step, newcomers included, gets exactly one `StepResult`, after its end was confirmed.  Who
    is still there `CONFIRM_SECONDS` after SIGKILL (uninterruptible sleep, no permission) SURVIVED.
 
+Before the rescan at a quiet end it pauses (a `Wait` for nobody): several stops that one loop drives
+can then share one reading of the process table.
+
 It is a generator, so that the supervisor's loop drives it beside everything else, `run` drives it
 where nothing else is to be done, and tests drive it with a clock of their own.  It yields `Wait`;
 the driver resumes it when one of the handles is gone or the time has come, and may do so earlier.
@@ -141,7 +144,10 @@ def _politely(stopping: _Stopping, deadline: float, hurry: Callable[[], bool]) -
     for _ in range(MAX_ROUNDS):
         stopping.ask_all()
         yield from _await(stopping, deadline, hurry)
-        if stopping.alive() or not stopping.discover():
+        if stopping.alive() or not stopping.may_discover():
+            return
+        yield Wait((), stopping.clock())
+        if not stopping.discover():
             return
 
 
@@ -181,6 +187,10 @@ class _Stopping:
             else:
                 added.append(target)
         return added
+
+    def may_discover(self) -> bool:
+        """Whether there is anything to look with."""
+        return self._rescan is not None
 
     def discover(self) -> list[_Target]:
         """Look again; return the newcomers.  A look that fails finds nobody: what is known is stopped all the same."""
