@@ -1,4 +1,4 @@
-"""A real monorepo under devrun: vite, tsx watch, esbuild --watch and next dev."""
+"""A real monorepo under devrun (vite, tsx watch, esbuild --watch, next dev): it works, and nothing of it is left."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.devrun import PROGRAM
 from tests.support.monorepo import link_packages
-from tests.support.processes import wait_until
+from tests.support.processes import wait_gone, wait_until
 
 pytestmark = pytest.mark.node
 
@@ -83,3 +83,18 @@ def test_closing_the_terminal_leaves_no_tool_behind(monorepo, terminal, elsewher
     ready(shown)
     shown.hang_up()
     assert shown.wait() == 129
+
+
+@pytest.mark.parametrize("parts", [["supervisor"], ["keeper"], ["supervisor", "keeper"]], ids=" and ".join)
+def test_a_sigkill_leaves_no_tool_behind(parts, monorepo, terminal, elsewhere):
+    shown = terminal([PROGRAM, "up"], cwd=monorepo.path)
+    ready(shown)
+    (supervisor,) = shown.process.children()
+    tools = supervisor.children(recursive=True)
+    names = " ".join(" ".join(tool.cmdline()) for tool in tools)
+    assert all(name in names for name in ("vite", "next", "tsx", "esbuild"))
+    killed = {"supervisor": supervisor, "keeper": shown.process}
+    for part in parts:
+        killed[part].kill()
+    assert wait_gone([*tools, *killed.values()], 8) == []
+    shown.wait()
