@@ -7,6 +7,7 @@ import time
 
 from devrun.errors import DevrunError, NotReadyError
 from devrun.model import RunRecord
+from devrun.run.peers import is_own_user
 from devrun.run.protocol import LONGEST_LINE, Answer, Ask, decode_answer, encode
 
 CONNECT_PATIENCE = 5.0
@@ -48,6 +49,9 @@ def connect(run: RunRecord) -> socket.socket:
         raise UnreachableError(
             f"the run in `{run.worktree}` does not answer: {error.strerror or error}", hint="`devrun down` ends it"
         ) from error
+    if not is_own_user(connection):
+        connection.close()
+        raise UnreachableError(f"`{run.socket}` is another user's socket", hint="`devrun down` ends the run")
     return connection
 
 

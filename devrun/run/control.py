@@ -9,10 +9,9 @@ the state machine; its answer is sent when the services it names have come to re
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
-import struct
-import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -21,6 +20,7 @@ from msgspec import Struct
 from devrun import __version__
 from devrun.run import protocol
 from devrun.run.loop import READ, WRITE, Loop, Timer
+from devrun.run.peers import is_own_user
 from devrun.run.protocol import Answer, Ask, VersionError, encode
 
 PATIENCE = 10.0
@@ -28,6 +28,8 @@ PATIENCE = 10.0
 client under a debugger; longer keeps descriptors for nothing."""
 MOST_CLIENTS = 256
 """Connections at once.  Fewer refuses a crowd of agents; more lets one script take all descriptors."""
+BREATH = 1.0
+"""Seconds without accepting when there are no descriptors left: asking again at once would spin."""
 _CHUNK = 65536
 _BACKLOG = 128
 
@@ -43,12 +45,21 @@ class Served(Protocol):
         """Return the two ways of a service's terminal, None when it has none."""
         ...
 
+    def hold(self, ask: Ask, /) -> Callable[[], Callable[[], Answer | None]]:
+        """Take a claim; return what gives it back, and then tells when that is done."""
+        ...
+
 
 class Attachment(Struct, frozen=True):
-    """`type_in` takes keys; `listen` is told who wants the output, and returns how to stop that."""
+    """`type_in` takes keys; `listen` is told who wants the output, and returns how to stop that.
+
+    `standing` is the unfinished line that is there already; `is_over` says that the service has ended.
+    """
 
     type_in: Callable[[bytes], None]
     listen: Callable[[Callable[[bytes], None]], Callable[[], None]]
+    standing: bytes
+    is_over: Callable[[], bool]
 
 
 class ControlServer:
@@ -61,15 +72,20 @@ class ControlServer:
         self._served = served
         self._clients: set[_Client] = set()
         self._socket: socket.socket | None = None
+        self._is_closed = False
         self.heal()
 
     def heal(self) -> bool:
-        """Listen, again when the socket was swept away (a cleaner of the temp folder); always True."""
+        """Listen, again when the socket was swept away (a cleaner of the temp folder); False once closed."""
+        if self._is_closed:
+            return False
         if self._socket is None or not os.path.exists(self.path):
             self._stop_listening()
+            folder = os.path.dirname(self.path)
             with contextlib.suppress(OSError):
-                os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-                self._listen()
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+                if os.lstat(folder).st_uid == os.geteuid():  # somebody else may have been quicker
+                    self._listen()
         return True
 
     def _listen(self) -> None:
@@ -100,6 +116,7 @@ class ControlServer:
 
     def close(self) -> None:
         """Answer what can be answered, hang up on everybody, remove the socket."""
+        self._is_closed = True
         self.review()
         for client in tuple(self._clients):
             client.close()
@@ -113,17 +130,24 @@ class ControlServer:
             return
         try:
             connection, _ = self._socket.accept()
-        except OSError:
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE}:
+                self._loop.ignore(self._socket.fileno())
+                self._loop.call_later(BREATH, self._go_on)
             return
-        if len(self._clients) >= MOST_CLIENTS or not _is_own_user(connection):
+        if len(self._clients) >= MOST_CLIENTS or not is_own_user(connection):
             connection.close()
             return
         connection.setblocking(False)
         self._clients.add(_Client(connection, self._loop, self._served, self._clients.discard))
 
+    def _go_on(self) -> None:
+        if self._socket is not None:
+            self._loop.watch(self._socket.fileno(), self._accept)
+
 
 class _Client:
-    """One connection: a request in, an answer out, then it is over, unless it attached."""
+    """One connection: a request in, an answer out, then it is over, unless it attached or holds services."""
 
     def __init__(
         self, connection: socket.socket, loop: Loop, served: Served, on_close: Callable[[_Client], None]
@@ -136,21 +160,28 @@ class _Client:
         self._unsent = bytearray()
         self._pending: Callable[[], Answer | None] | None = None
         self._attachment: Attachment | None = None
+        self._release: Callable[[], Callable[[], Answer | None]] | None = None
         self._stop_listening: Callable[[], None] | None = None
         self._is_over = False
         self._timer: Timer = loop.call_later(PATIENCE, self.close)
         loop.watch(connection.fileno(), self._readable)
 
     def review(self) -> None:
-        """Send the answer if there is one by now."""
+        """Send the answer if there is one by now; end what was attached to a service that has ended."""
         answer = None if self._pending is None else self._pending()
         if answer is not None:
             self._pending = None
             self._finish_with(answer)
+        elif self._attachment is not None and not self._is_over and self._attachment.is_over():
+            self._is_over = True
+            self._writable()
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up, and give back what was held."""
         self._timer.cancel()
+        release, self._release = self._release, None
+        if release is not None:
+            release()
         if self._stop_listening is not None:
             self._stop_listening()
             self._stop_listening = None
@@ -167,12 +198,21 @@ class _Client:
         except OSError:
             chunk = b""
         if not chunk:
-            self.close()
+            self._on_end_of_file()
         elif self._attachment is not None:
             self._attachment.type_in(chunk)
-        elif self._pending is None and not self._is_over:
+        elif self._pending is None and self._release is None and not self._is_over:
             self._received += chunk
             self._read_request()
+
+    def _on_end_of_file(self) -> None:
+        """Hang up, too; but who held services may still listen for their end."""
+        if self._release is None:
+            self.close()
+            return
+        self._loop.ignore(self._connection.fileno())
+        release, self._release = self._release, None
+        self._pending = release()
 
     def _read_request(self) -> None:
         line, end, rest = self._received.partition(b"\n")
@@ -189,9 +229,11 @@ class _Client:
             return
         if ask.verb == protocol.ATTACH:
             self._attach(ask)
-        else:
+        elif ask.verb == protocol.HOLD:
+            self._release = self._served.hold(ask)
+            self._send(encode(Answer(version=__version__)))
+        else:  # answered after the event that it makes: `review`
             self._pending = self._served.handle(ask)
-            self.review()
 
     def _attach(self, ask: Ask) -> None:
         name = ask.names[0] if ask.names else ""
@@ -199,7 +241,7 @@ class _Client:
         if attachment is None:
             self._finish_with(Answer(version=__version__, error=f"`{name}` has no terminal to attach to", code=1))
             return
-        self._send(encode(Answer(version=__version__)))
+        self._send(encode(Answer(version=__version__)) + attachment.standing)
         self._attachment = attachment
         self._stop_listening = attachment.listen(self._send)
         if self._received:
@@ -242,16 +284,3 @@ class _Client:
         self._writable()
         if self._connection.fileno() >= 0 and self._unsent:
             self._readable()
-
-
-def _is_own_user(connection: socket.socket) -> bool:
-    """Check the peer's uid: SO_PEERCRED on Linux (unix(7)), LOCAL_PEERCRED on macOS and the BSDs."""
-    try:
-        if sys.platform == "linux":
-            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-            return bool(struct.unpack("3i", credentials)[1] == os.geteuid())
-        # struct xucred { u_int cr_version; uid_t cr_uid; … }; SOL_LOCAL is 0, LOCAL_PEERCRED is 1.
-        credentials = connection.getsockopt(0, 1, 76)
-        return bool(struct.unpack_from("2I", credentials)[1] == os.geteuid())
-    except (OSError, struct.error):
-        return False

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
+from typing import TypeGuard
 
 from devrun import __version__
 from devrun.run import events as ev
 from devrun.run import protocol
+from devrun.run.claims import Claims
 from devrun.run.control import Attachment
 from devrun.run.events import FINAL_PHASES, Event, Phase
 from devrun.run.lifecycle import RunState
+from devrun.run.loop import Loop
 from devrun.run.protocol import Answer, Ask, ServiceStatus
 from devrun.run.roster import Roster
 from devrun.run.screen import Screen
+from devrun.run.servicestate import ServiceState
 from devrun.run.tether import resize
 from devrun.run.trees import Trees
 
+CLAIM_PATIENCE = 10.0
+"""Seconds after which a borrowed run that nobody ever held ends: who started it was killed on the way."""
 _AT_REST = FINAL_PHASES | {Phase.READY}
-
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
+_MOST_CELLS = 0xFFFF  # winsize holds two bytes for each: ioctl_tty(2)
 
 _Pending = Callable[[], Answer | None]
 
@@ -26,14 +34,16 @@ _Pending = Callable[[], Answer | None]
 class Desk:
     """Serves the control socket of one run (`control.Served`)."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a run that clients reach, each by name
         self,
         *,
         state: Callable[[], RunState],
         tell: Callable[[Event], None],
+        loop: Loop,
         roster: Roster,
         trees: Trees,
         screen: Screen,
+        is_borrowed: bool = False,
     ) -> None:
         """`state` returns what the state machine knows now; `tell` takes an event for it."""
         self._state = state
@@ -41,43 +51,77 @@ class Desk:
         self._roster = roster
         self._trees = trees
         self._screen = screen
+        self._claims = Claims(is_borrowed=is_borrowed)
+        if is_borrowed:
+            loop.call_later(CLAIM_PATIENCE, self._end_when_deserted)
 
     def handle(self, ask: Ask, /) -> _Pending:  # noqa: PLR0911 - one return a verb
-        """Turn a request into events; return what gives the answer."""
+        """Turn a request into events; return what gives the answer once they were taken."""
+        services = self._state().services
         if ask.verb == protocol.STATUS:
             return self._status
         if ask.verb == protocol.DOWN:
             self._tell(ev.StopRun("stopped by `devrun down`", 0))
             return self._when_finished
+        if ask.verb == protocol.KEEP:
+            self._claims.keep(ask.names)
+            return self._status
         if ask.verb == protocol.ADD:
-            self._roster.admit(ask.services, ask.environments)
-            names = tuple(service.name for service in ask.services)
-            self._tell(ev.AddServices(ask.services))
-            return self._when(names, _AT_REST, dict.fromkeys(names, 0))
-        unknown = [name for name in ask.names if name not in self._state().services]
+            return self._add(ask)
+        unknown = [name for name in ask.names if name not in services]
         if unknown:
-            return lambda: self._error(f"`{unknown[0]}` is not part of this run", f"`devrun up -d {unknown[0]}`")
-        names = ask.names or tuple(self._state().services)
+            return self._error(f"`{unknown[0]}` is not part of this run", f"`devrun up -d {unknown[0]}`")
+        names = ask.names or tuple(services)
         if ask.verb == protocol.RESIZE:
-            return lambda: self._resize(names, ask.size)
+            return self._resize(names, ask.size)
         if ask.verb not in {protocol.STOP, protocol.START, protocol.RESTART, protocol.WAIT}:
-            return lambda: self._error(f"this run does not know `{ask.verb}`", "`devrun down`, then `devrun up`")
+            return self._error(f"this run does not know `{ask.verb}`", "`devrun down`, then `devrun up`")
         return self._change(ask.verb, names)
+
+    def _add(self, ask: Ask) -> _Pending:
+        names = tuple(service.name for service in ask.services)
+        for name in names:  # a name becomes the name of a log file
+            if not _NAME.match(name) or name not in ask.environments:
+                return self._error(f"`{name}` cannot be added", "`devrun up -d SERVICE`")
+        self._roster.admit(ask.services, ask.environments)
+        self._tell(ev.AddServices(ask.services))
+        services = self._state().services
+        return self._when(names, _AT_REST, {name: _next_start(services.get(name)) for name in names})
 
     def _change(self, verb: str, names: tuple[str, ...]) -> _Pending:
         services = self._state().services
         if verb == protocol.WAIT:
             return self._when(names, _AT_REST, {})
         if verb == protocol.STOP:
-            was_live = {name: 1 for name in names if services[name].has_tree}
+            was_live = {name: 0 for name in names if services[name].has_tree}
             self._tell(ev.StopServices(names))
             return self._when(names, FINAL_PHASES, was_live)
         if verb == protocol.START:
             self._tell(ev.StartServices(names))
-            started = {name: services[name].starts + 1 for name in names if services[name].phase in FINAL_PHASES}
-            return self._when(names, _AT_REST, started)
+            ended = {name: services[name].starts + 1 for name in names if services[name].phase in FINAL_PHASES}
+            return self._when(names, _AT_REST, ended)
         self._tell(ev.RestartServices(names))
         return self._when(names, _AT_REST, {name: services[name].starts + 1 for name in names})
+
+    def hold(self, ask: Ask, /) -> Callable[[], _Pending]:
+        """Take a claim on services; return what gives it back."""
+        claim = self._claims.take(ask.names, ask.borrowed)
+
+        def release() -> _Pending:
+            idle = self._claims.give_back(claim)
+            if self._claims.is_deserted:
+                self._end_when_deserted()
+                return self._when_finished
+            if not idle:
+                return self._status
+            self._tell(ev.StopServices(idle))
+            return self._when(tuple(name for name in idle if name in self._state().services), FINAL_PHASES, {})
+
+        return release
+
+    def _end_when_deserted(self) -> None:
+        if self._claims.is_deserted:
+            self._tell(ev.StopRun("nobody uses it any more", 0))
 
     def _when(self, names: tuple[str, ...], rest: frozenset[Phase], least_starts: Mapping[str, int]) -> _Pending:
         """Answer once every name rests, and has been started as often as `least_starts` says (or cannot be)."""
@@ -85,7 +129,7 @@ class Desk:
         def answer() -> Answer | None:
             state = self._state()
             if state.is_stopping and not state.is_finished and rest is not FINAL_PHASES:
-                return self._error("the run is stopping", "`devrun up` starts a new one")
+                return self._error("the run is stopping", "`devrun up` starts a new one")()
             for name in names:
                 each = state.services.get(name)
                 if each is None or each.phase not in rest:
@@ -127,6 +171,7 @@ class Desk:
                     exit_code=each.code,
                     detail=each.detail,
                     since=None if instance is None else instance.started_at,
+                    prompt=self._screen.prompts.is_waiting(name),
                 )
             )
         return tuple(found)
@@ -136,25 +181,38 @@ class Desk:
         instance = self._trees.instances.get(name)
         if instance is None or instance.master is None:
             return None
-        if size is not None:
-            resize(instance.master, size)
+        self._resize((name,), size)
 
         def type_in(keys: bytes) -> None:
             current = self._trees.instances.get(name)
             if current is not None and current.master is not None:
                 _write(current.master, keys)
 
-        return Attachment(type_in=type_in, listen=lambda listener: self._screen.listen(name, listener))
+        return Attachment(
+            type_in=type_in,
+            listen=lambda listener: self._screen.listen(name, listener),
+            standing=self._screen.prompts.standing(name),
+            is_over=lambda: self._state().services[name].phase in FINAL_PHASES,
+        )
 
-    def _resize(self, names: tuple[str, ...], size: tuple[int, int] | None) -> Answer:
+    def _resize(self, names: tuple[str, ...], size: tuple[int, int] | None) -> _Pending:
         for name in names:
             instance = self._trees.instances.get(name)
-            if instance is not None and instance.master is not None and size is not None:
+            if instance is not None and instance.master is not None and _is_sane(size):
                 resize(instance.master, size)
-        return self._status()
+        return self._status
 
-    def _error(self, message: str, hint: str) -> Answer:
-        return Answer(version=__version__, error=message, hint=hint, code=1)
+    def _error(self, message: str, hint: str) -> _Pending:
+        return lambda: Answer(version=__version__, error=message, hint=hint, code=1)
+
+
+def _next_start(each: ServiceState | None) -> int:
+    """Return the count of starts that says a service was started from here; one that runs needs none."""
+    return 0 if each is None or each.phase not in FINAL_PHASES else each.starts + 1
+
+
+def _is_sane(size: tuple[int, int] | None) -> TypeGuard[tuple[int, int]]:
+    return size is not None and all(0 < each <= _MOST_CELLS for each in size)
 
 
 def _write(master: int, keys: bytes) -> None:

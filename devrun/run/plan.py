@@ -37,7 +37,8 @@ class Binding(Struct, frozen=True):
 class RunPlan(Struct, frozen=True):
     """One `devrun up`.  `services` are expanded and in start order; `environments` are complete.
 
-    `project` is kept for services that are added to the run later.
+    `project` is kept for services that are added to the run later.  A `borrowed` run (of `exec`) ends
+    when nobody holds it any more.
     """
 
     id: str
@@ -52,6 +53,7 @@ class RunPlan(Struct, frozen=True):
     binding: Binding = Binding()
     detached: bool = False
     ready_timeout: float | None = None
+    borrowed: bool = False
 
     @property
     def grace(self) -> float:

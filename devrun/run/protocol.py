@@ -2,8 +2,12 @@
 
 One request line, one answer line, both JSON objects with a `devrun` number: the version of this
 protocol.  A field that is not known is ignored, a verb that is not known is refused with a message,
-so that a client and a run of different versions tell each other apart instead of guessing.  After the
-answer to `attach` the connection carries raw bytes: keys in, output out.
+so that a client and a run of different versions tell each other apart instead of guessing.
+
+Two verbs keep their connection.  After the answer to `attach` it carries raw bytes: keys in, output
+out.  After the answer to `hold` it is a claim: the services named are needed for as long as it
+stands, and those in `borrowed` are stopped when nobody claims them any more.  Whoever held it and
+shut down its writing side gets a second answer when that is done.
 
 Everything here is a value; nothing is read or written.
 """
@@ -23,7 +27,7 @@ VERSION = 1
 LONGEST_LINE = 4 * 1024 * 1024
 """Bytes of a request.  `add` carries environments; anything longer is garbage and is hung up on."""
 
-STATUS, WAIT, STOP, START, RESTART, ADD, DOWN, ATTACH, RESIZE = (
+STATUS, WAIT, STOP, START, RESTART, ADD, DOWN, ATTACH, RESIZE, HOLD, KEEP = (
     "status",
     "wait",
     "stop",
@@ -33,11 +37,17 @@ STATUS, WAIT, STOP, START, RESTART, ADD, DOWN, ATTACH, RESIZE = (
     "down",
     "attach",
     "resize",
+    "hold",
+    "keep",
 )
 
 
 class Ask(Struct, frozen=True):
-    """A request.  `services` and `environments` come with `add`, `size` (rows, columns) with `attach`."""
+    """A request.
+
+    `services` and `environments` come with `add`, `size` (rows, columns) with `attach` and `resize`,
+    `borrowed` with `hold`.
+    """
 
     verb: str
     devrun: int = VERSION
@@ -45,6 +55,7 @@ class Ask(Struct, frozen=True):
     services: tuple[Service, ...] = ()
     environments: Mapping[str, Mapping[str, str]] = {}
     size: tuple[int, int] | None = None
+    borrowed: tuple[str, ...] = ()
 
 
 class ServiceStatus(Struct, frozen=True):

@@ -10,6 +10,7 @@ from devrun.run.logs import LogFolder, Stream
 from devrun.run.loop import Loop
 from devrun.run.output import Multiplexer, Source
 from devrun.run.plan import RunPlan
+from devrun.run.prompts import Prompts
 
 TAIL_SIZE = 4096
 """Bytes of each service's last output kept for a message: a screenful of lines."""
@@ -33,6 +34,7 @@ class Screen:
         self._sources: dict[tuple[str, str], Source] = {}
         self._tails: dict[str, bytes] = {}
         self._listeners: dict[str, list[Callable[[bytes], None]]] = {}
+        self.prompts = Prompts(loop, self._show_prompt)
         self._is_paused = False
         self._is_stopping = False
         self._watched = (-1, 0)
@@ -45,6 +47,7 @@ class Screen:
     def feed(self, service: str, stream: str, chunk: bytes) -> None:
         """Show and keep what a service wrote; b"" ends the stream."""
         key = (service, stream)
+        self.prompts.feed(service, stream, chunk)
         if not chunk:
             source = self._sources.pop(key, None)
             if source is not None:
@@ -53,8 +56,11 @@ class Screen:
         if key not in self._sources:
             self._sources[key] = self._out.add(service, Stream(stream))
         self._out.feed(self._sources[key], chunk)
-        for listener in tuple(self._listeners.get(service, ())):
-            listener(chunk)
+        listeners = self._listeners.get(service)
+        if listeners:  # at a raw terminal; what comes from a pipe has no carriage returns
+            shown = chunk if stream == "tty" else chunk.replace(b"\n", b"\r\n")
+            for listener in tuple(listeners):
+                listener(shown)
         self._tails[service] = (self._tails.get(service, b"") + chunk[-TAIL_SIZE:])[-TAIL_SIZE:]
 
     def listen(self, service: str, listener: Callable[[bytes], None]) -> Callable[[], None]:
@@ -62,6 +68,10 @@ class Screen:
         listeners = self._listeners.setdefault(service, [])
         listeners.append(listener)
         return lambda: listeners.remove(listener)
+
+    def _show_prompt(self, service: str) -> None:
+        if not self._listeners.get(service):  # whoever is attached sees it
+            self.notice(f"`{service}` waits for input: `devrun attach {service}`")
 
     def notice(self, text: str) -> None:
         """Show a line of devrun's own."""

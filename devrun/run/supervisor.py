@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from devrun.config.project import Service
+from devrun.errors import DevrunError
 from devrun.model import ProcessIdentity
 from devrun.run import events as ev
 from devrun.run import layers
@@ -69,15 +70,17 @@ class Supervisor:
         desk = Desk(
             state=lambda: self._state,
             tell=self._events.append,
+            loop=self._loop,
             roster=self._roster,
             trees=self._trees,
             screen=self._screen,
+            is_borrowed=plan.borrowed,
         )
         self._control = ControlServer(plan.socket, self._loop, desk)
         self._stopping_since: float | None = None
         self._interrupted_at: float | None = None
         self._has_new_groups = False
-        self._last_lines: tuple[str, ...] = ()
+        self._last_words: dict[str, tuple[str, ...]] = {}
         self._result: RunResult | None = None
         self._life = life
 
@@ -131,7 +134,7 @@ class Supervisor:
     def _on_output(self, service: str, stream: str, chunk: bytes) -> None:
         self._screen.feed(service, stream, chunk)
         awaited = self._awaited.get(service)
-        if awaited is not None and stream != "tty":
+        if awaited is not None and (stream != "tty" or self._roster.service(service).tty):
             awaited.feed(stream, chunk)
 
     def _stop_run(self, reason: str, exit_code: int) -> None:
@@ -142,8 +145,8 @@ class Supervisor:
     def _settle(self) -> None:
         while self._events:
             event = self._events.popleft()
-            if isinstance(event, ev.ReadyFailed) and not self._last_lines:
-                self._last_lines = tuple(self._screen.last_lines(event.name))
+            if isinstance(event, ev.ReadyFailed):
+                self._last_words[event.name] = tuple(self._screen.last_lines(event.name))
             if isinstance(event, ev.MainExited):
                 event = self._gate.with_holder(
                     event, self._roster.service(event.name), self._trees.instances.get(event.name)
@@ -195,7 +198,11 @@ class Supervisor:
     def _await_ready(self, effect: ev.AwaitReady) -> None:
         service = self._roster.service(effect.name)
         instance = self._trees.instances[effect.name]
-        probe = make_probe(service, instance, self._roster.environment(effect.name), self._trees.children)
+        try:
+            probe = make_probe(service, instance, self._roster.environment(effect.name), self._trees.children)
+        except DevrunError as error:  # of a service that was added by hand: the configuration checks its own
+            self._events.append(ev.ReadyFailed(effect.name, error.message, error.exit_code))
+            return
         timeout = service.ready.timeout if self._plan.ready_timeout is None else self._plan.ready_timeout
         self._awaited[effect.name] = Awaited(
             effect.name, probe, timeout=timeout, loop=self._loop, tell=self._events.append
@@ -234,7 +241,14 @@ class Supervisor:
             message += f"; {self._trees.survivors} processes survived"
         code = effect.exit_code or (1 if self._trees.survivors else 0)
         is_error = code != 0 and code <= 128  # noqa: PLR2004 - beyond it a signal asked for the end
-        return RunResult(code, message, is_error=is_error, last_lines=self._last_lines)
+        return RunResult(code, message, is_error=is_error, last_lines=self._last_lines())
+
+    def _last_lines(self) -> tuple[str, ...]:
+        """Return the last output of the service that ended the run, where nobody has seen it yet."""
+        name = next(iter(self._state.failures), None)
+        if name is None or not (self._plan.detached or name in self._last_words):
+            return ()
+        return self._last_words.get(name) or tuple(self._screen.last_lines(name))
 
 
 # ruff: noqa: SLF001 - the table of this class's own methods
