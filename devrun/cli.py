@@ -2,7 +2,8 @@
 
 `main` returns the exit code and never lets a traceback out: an expected failure is two lines, an
 interrupt is silent, anything else is a bug of devrun with a report file.  The verb's module is
-imported after parsing, so `--help` loads nothing that a verb needs.
+imported after parsing, so `--help` loads nothing that a verb needs; and a verb pays for its own row
+of the table, not for all of them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from devrun import __version__
 from devrun.errors import DevrunError, UsageError
 from devrun.interrupt import Interrupted, interruptible
 from devrun.report.console import Output
-from devrun.verbs import READ, VERBS
+from devrun.verbs import READ, VERBS, Verb
+
+_USUAL_WIDTH = 80
 
 EXIT_CODES = """\
 exit codes:
@@ -48,26 +51,42 @@ class _Parser(argparse.ArgumentParser):
             self._intermixing = False
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser from the table of verbs."""
-    raw = argparse.RawDescriptionHelpFormatter
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal.  argparse makes one for each argument and would import shutil to ask for the width."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_terminal_width() - 2)
+
+
+def _terminal_width() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    try:
+        return os.get_terminal_size(1).columns or _USUAL_WIDTH
+    except (OSError, ValueError):
+        return _USUAL_WIDTH
+
+
+def build_parser(wanted: Sequence[Verb] = VERBS) -> argparse.ArgumentParser:
+    """Build the parser from the rows of the table of verbs that are wanted."""
     parser = _Parser(
         prog="devrun",
         description="Start the services of this worktree on ports of its own, and leave nothing behind.",
         epilog=EXIT_CODES,
-        formatter_class=raw,
+        formatter_class=_Formatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"devrun {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
-    for verb in VERBS:
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser, prog="devrun")
+    for verb in wanted:
         epilog = "examples:\n" + "\n".join(f"  {line}" for line in verb.examples)
         child = verbs.add_parser(
             verb.name,
             help=verb.help,
             description=f"{verb.help}\n\n{verb.description}".strip(),
             epilog=epilog,
-            formatter_class=raw,
+            formatter_class=_Formatter,
             allow_abbrev=False,
         )
         child.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="when to use colour")
@@ -120,7 +139,7 @@ def _refuse_unknown_verb(words: list[str]) -> None:
 
 def _dispatch(words: list[str]) -> int:
     _refuse_unknown_verb(words)
-    parser = build_parser()
+    parser = build_parser([verb for verb in VERBS if verb.name in words[:1]] or VERBS)
     options = vars(parser.parse_args(words))
     name = options.pop("verb")
     if name is None:
