@@ -242,7 +242,7 @@ def test_a_row_of_the_table_of_verbs_is_complete(verb):
     assert 3 <= len(verb.help.split()) <= 6
     assert verb.description
     assert len(verb.examples) == 3
-    assert all("devrun" in each for each in verb.examples)
+    assert all("devrun " in each for each in verb.examples)
 
 
 def test_the_names_of_verbs_are_unique():
@@ -251,6 +251,14 @@ def test_the_names_of_verbs_are_unique():
 
 def test_the_readme_lists_the_verbs_of_the_table():
     assert table_in(read_readme()) == commands_table(), "run `python -m tests.support.readme`"
+
+
+def test_the_readme_names_only_commands_that_exist():
+    text = read_readme()
+    spans = re.findall(r"`([^`\n]+)`", text) + re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    named = {word for span in spans for word in re.findall(r"(?:^|[ (/])devrun ([a-z]+)", span)}
+    assert named <= {verb.name for verb in VERBS}
+    assert len(named) > 5
 
 
 # --------------------------------------------------------------------------------------- packaging

@@ -49,8 +49,13 @@ def test_the_daemon_holds_nothing_and_was_adopted(processes):
     tree = processes.shape("daemon")
     daemon = tree.role("daemon").process
     assert wait_until(lambda: daemon.ppid() == os.getpid(), "the daemon is adopted by the subreaper")
-    targets = {os.readlink(f"/proc/{daemon.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{daemon.pid}/fd")}
-    assert targets == {os.devnull, os.path.realpath(tree.handshake.alive_path)}
+    wanted = {os.devnull, os.path.realpath(tree.handshake.alive_path)}
+    assert wait_until(lambda: open_files(daemon.pid) == wanted, "it has closed the file it reported to")
+
+
+def open_files(pid):
+    folder = f"/proc/{pid}/fd"
+    return {os.readlink(os.path.join(folder, fd)) for fd in os.listdir(folder)}
 
 
 @pytest.mark.linux
