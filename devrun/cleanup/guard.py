@@ -32,6 +32,7 @@ from devrun.model import (
 )
 from devrun.state import State
 from devrun.system.columns import Column
+from devrun.system.processes import has_ended
 from devrun.system.sockets import can_bind, listeners_on
 from devrun.worktrees.places import Places
 from devrun.worktrees.survey import Survey, make_places
@@ -118,21 +119,25 @@ class _Question:
         self._patterns = settings.paths
         self._cached_places: Places | None = None
         self._listeners: tuple[Listener, ...] | None = ()
-        self._survey: Survey
 
     def ask(self, survey: Survey | None) -> dict[str, KillPlan]:
-        """Read the machine (or take what was read) and return the plan of each service."""
-        self._survey = survey = Survey() if survey is None else survey
+        """Read the machine (or take what was read) and return the plan of each service.
+
+        Where nobody listens, nothing is to be matched and no run of ours goes on, nobody can be in the way.
+        """
+        patterns = [target.match for target in self._targets if target.match]
         self._listeners = listeners_on({port for target in self._targets for port in target.ports})
+        if not self._listeners and not patterns and self._run is None:
+            return {target.service: KillPlan() for target in self._targets}
+        survey = Survey(Column.ARGV if patterns else Column(0)) if survey is None else survey
         survey.hear(self._listeners)
-        candidates = self._candidates(survey)
+        candidates = self._candidates(survey, patterns)
         if candidates:
             survey.look_closely(candidates, self._places, origins=True)
-        return {target.service: decide(self._context(target)) for target in self._targets}
+        return {target.service: decide(self._context(survey, target)) for target in self._targets}
 
-    def _candidates(self, survey: Survey) -> list[int]:
+    def _candidates(self, survey: Survey, patterns: Sequence[str]) -> list[int]:
         found = [each.pid for each in self._listeners or () if each.pid is not None]
-        patterns = [target.match for target in self._targets if target.match]
         if patterns:
             own = survey.own_pids
             survey.fill(own, Column.ARGV)
@@ -155,15 +160,15 @@ class _Question:
             )
         return self._cached_places
 
-    def _context(self, target: Target) -> Context:
+    def _context(self, survey: Survey, target: Target) -> Context:
         return Context(
             situation=Situation.GUARD_FORCE if target.stop_foreign else Situation.GUARD,
-            snapshot=self._survey.snapshot,
-            uid=self._survey.uid,
+            snapshot=survey.snapshot,
+            uid=survey.uid,
             state_dir=self._state.path,
             runs=self._runs,
-            surroundings=self._survey.surroundings,
-            origins=self._survey.origins,
+            surroundings=survey.surroundings,
+            origins=survey.origins,
             worktree=self._worktree,
             target=target,
             run=self._run,
@@ -187,7 +192,7 @@ class _Question:
         blockers += [each for each in survivors if each.record.pid not in {one.record.pid for one in blockers}]
         known = {each.record.pid for each in (*last.spared, *last.steps)}
         hidden = self._hidden_ports(target, known, expected=bool(stopping))
-        obstacle = Obstacle(target, tuple(blockers), hidden, self._live_here(target), self._survey.snapshot)
+        obstacle = Obstacle(target, tuple(blockers), hidden, self._live_here(target), self._listeners or ())
         message, hint = explain(obstacle, self._worktree, self._runs or {})
         return ServiceGuard(
             service=target.service,
@@ -218,7 +223,7 @@ class _Question:
                 continue
             anchor = record.groups.get(target.service)
             is_here = record.worktree_identity == self._worktree.identity
-            if is_here and anchor is not None and self._survey.snapshot.find(anchor) is not None:
+            if is_here and anchor is not None and not has_ended(anchor):
                 return known
         return None
 

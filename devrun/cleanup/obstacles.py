@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from devrun.decide.context import KnownRun, Target
-from devrun.model import Classified, ProcessSnapshot, Worktree
+from devrun.model import Classified, Listener, Worktree
 
 
 class Obstacle(NamedTuple):
@@ -18,7 +18,7 @@ class Obstacle(NamedTuple):
     blockers: tuple[Classified, ...]
     hidden: tuple[int, ...]
     live_run: KnownRun | None
-    snapshot: ProcessSnapshot
+    listeners: tuple[Listener, ...]
 
 
 def explain(obstacle: Obstacle, worktree: Worktree, runs: Mapping[str, KnownRun]) -> tuple[str | None, str | None]:
@@ -52,7 +52,7 @@ def _held(obstacle: Obstacle, holder: Classified, worktree: Worktree, runs: Mapp
     known = None if stamp is None else runs.get(stamp.run)
     if holder.reason == "live-run" and known is not None and known.record.worktree_identity == worktree.identity:
         return _already_running(name, known)
-    ports = sorted(obstacle.snapshot.ports_of(record.pid) & obstacle.target.ports)
+    ports = sorted({each.port for each in obstacle.listeners if each.pid == record.pid} & obstacle.target.ports)
     who = f"pid {record.pid} `{record.title}`"
     what = f"port {ports[0]} (`{name}`) is held by {who}" if ports else f"{who} is in the way of `{name}`"
     message = f"{what}{_age(holder)}{_whose(holder)}: {holder.detail}"

@@ -41,7 +41,7 @@ def reaping(
     settings = SweepSettings() if settings is None else settings
     worktree = worktree_at(state, path)
     runs = known_runs(state)
-    survey = Survey()
+    survey = Survey(Column.CWD | Column.ENVIRONMENT)
     places = make_places(
         state,
         runs=[known.record for known in (runs or {}).values()],
@@ -49,9 +49,7 @@ def reaping(
         patterns=settings.paths,
         deadline=time.monotonic() + settings.budget,
     )
-    own = survey.own_pids
-    survey.fill(own, Column.CWD | Column.ENVIRONMENT)
-    survey.look_closely(_inside(survey, own, worktree), places)
+    survey.look_closely(_inside(survey, worktree), places)
     context = Context(
         situation=Situation.REAP,
         snapshot=survey.snapshot,
@@ -110,10 +108,10 @@ def _repository_around(root: str) -> str | None:
     return None
 
 
-def _inside(survey: Survey, own: list[int], worktree: Worktree) -> list[int]:
+def _inside(survey: Survey, worktree: Worktree) -> list[int]:
     """Return who stands in the folder by its path, or carries a stamp: the innermost worktree is asked for later."""
     found = []
-    for pid in own:
+    for pid in survey.own_pids:
         record = survey.snapshot.get(pid)
         if record is None:
             continue

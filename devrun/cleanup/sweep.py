@@ -47,8 +47,8 @@ def sweeping(
 ) -> Steps[SweepReport]:
     """Sweep the machine as a generator, for a caller with a loop of its own."""
     settings = SweepSettings() if settings is None else settings
-    survey = Survey() if survey is None else survey
     runs = known_runs(state)
+    survey = Survey(_wanted(runs)) if survey is None else survey
     places = make_places(
         state,
         runs=[known.record for known in (runs or {}).values()],
@@ -81,13 +81,15 @@ def sweeping(
     )
 
 
-def _suspicious(survey: Survey, places: Places, runs: dict[str, KnownRun] | None) -> list[int]:
-    """Return who is worth a closer look: their folder may be gone, or they carry the stamp of a run.
+def _wanted(runs: dict[str, KnownRun] | None) -> Column:
+    """Return the columns that are read of everybody.  Where no run is known, no stamp can convict."""
+    return Column.CWD | Column.ENVIRONMENT if runs else Column.CWD
 
-    Where no run is known, no stamp can convict, so no environment is read.
-    """
+
+def _suspicious(survey: Survey, places: Places, runs: dict[str, KnownRun] | None) -> list[int]:
+    """Return who is worth a closer look: their folder may be gone, or they carry the stamp of a run."""
     own = survey.own_pids
-    survey.fill(own, Column.CWD | Column.ENVIRONMENT if runs else Column.CWD)
+    survey.fill(own, _wanted(runs))
     found = []
     for pid in own:
         record = survey.snapshot.get(pid)

@@ -42,12 +42,13 @@ smaller; the tests hold this over generated worlds.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from devrun.decide.context import Context
-from devrun.decide.matchers import MATCHERS
+from devrun.decide.matchers import MATCHERS, Matcher
 from devrun.decide.plan import make_plan
 from devrun.decide.tree import is_shelter
 from devrun.decide.vetoes import objections
@@ -85,11 +86,28 @@ def classify(context: Context, /) -> tuple[Classified, ...]:
 
 
 def gather(record: ProcessRecord, context: Context, /) -> tuple[Evidence, ...]:
-    """Ask every matcher of the situation.  The dead, who only wait to be reaped, are nobody's."""
-    if record.is_zombie:
+    """Ask every matcher of the situation.
+
+    The dead, who only wait to be reaped, are nobody's.  Of most processes nothing dear was read, because
+    nothing pointed to them: no matcher could find anything.
+    """
+    if record.is_zombie or (context.situation is not Situation.TEARDOWN and not _is_known(record, context)):
         return ()
-    found = (row.find(record, context) for row in MATCHERS if context.situation in row.situations)
-    return tuple(each for each in found if each is not None)
+    return tuple([found for find in _matchers(context.situation) if (found := find(record, context)) is not None])
+
+
+def _is_known(record: ProcessRecord, context: Context) -> bool:
+    return (
+        record.argv is not None
+        or record.environment is not None
+        or record.identity in context.surroundings
+        or record.pid in context.holders
+    )
+
+
+@functools.cache
+def _matchers(situation: Situation) -> tuple[Matcher, ...]:
+    return tuple(row.find for row in MATCHERS if situation in row.situations)
 
 
 def is_convicted(evidence: Iterable[Evidence], /) -> bool:

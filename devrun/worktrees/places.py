@@ -69,6 +69,7 @@ class Places:
         self._ask_git = ask_git
         self._views: dict[str, RepositoryView] = {}
         self._located: dict[str, Worktree | None] = {}
+        self._suspicious: dict[str, bool] = {}
 
     @property
     def problems(self) -> tuple[tuple[str, str], ...]:
@@ -77,10 +78,13 @@ class Places:
 
     def is_suspicious(self, cwd: Cwd, /) -> bool:
         """Say, without asking git, whether the worktree around a process's folder could be gone at all."""
-        if cwd.deleted or "/.git/" in cwd.path or ".git/" in cwd.path:
+        if cwd.deleted or ".git/" in cwd.path:
             return True
-        root = self._listed_root(cwd.path)
-        return root is not None and not os.path.lexists(os.path.join(root.path, ".git"))
+        if cwd.path not in self._suspicious:
+            root = self._listed_root(cwd.path)
+            is_bare = root is not None and not os.path.lexists(os.path.join(root.path, ".git"))
+            self._suspicious[cwd.path] = is_bare
+        return self._suspicious[cwd.path]
 
     def around(self, cwd: Cwd, /, *, started_at: float | None = None) -> Surroundings:
         """Return what is known of the folder a process stands in."""

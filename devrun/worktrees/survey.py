@@ -24,10 +24,11 @@ from devrun.worktrees.places import KnownRoot, Places, device_above
 class Survey:
     """What has been read so far."""
 
-    def __init__(self, snapshot: ProcessSnapshot | None = None) -> None:
-        self.snapshot = read_snapshot() if snapshot is None else snapshot
+    def __init__(self, columns: Column = Column(0)) -> None:  # noqa: B008 - a value
+        """`columns` are wanted for everybody: reading them in the same pass is cheaper than afterwards."""
+        self.snapshot = read_snapshot(columns=columns)
         self.uid = os.geteuid()
-        self._read: dict[int, Column] = {}
+        self._read: dict[int, Column] = {record.pid: columns for record in self.snapshot} if columns else {}
         self.surroundings: dict[ProcessIdentity, Surroundings] = {}
         self.origins: dict[ProcessIdentity, tuple[Surroundings, ...]] = {}
         self.fill([self.snapshot.self_pid], Column.NAMESPACES)
