@@ -228,6 +228,38 @@ def test_help_of_a_verb_loads_none_of_the_heavy_modules(verb):
     assert loaded_by(verb, "--help") & HEAVY == set()
 
 
+CONFIG, STATE = {"msgspec", "yaml"}, {"msgspec", "sqlite3"}
+BUDGETS = {
+    "port web": CONFIG | STATE,
+    "url api": CONFIG | STATE,
+    "env": CONFIG | STATE,
+    "ports": CONFIG | STATE,
+    "check": CONFIG,
+    "schema": CONFIG,
+    "logs": CONFIG | STATE,
+    "worktree list": STATE | {"subprocess"},
+    "guard web --dry-run": CONFIG | STATE | {"subprocess"},
+    "sweep --dry-run": CONFIG | STATE | {"subprocess"},
+}
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("line", BUDGETS)
+def test_a_verb_loads_only_what_it_needs(line, monkeypatch):
+    """The portable process table needs psutil; Linux's does not."""
+    monkeypatch.chdir(ROOT)
+    assert loaded_by(*line.split()) & HEAVY <= BUDGETS[line]
+
+
+@pytest.mark.linux
+def test_a_run_loads_neither_psutil_nor_asyncio_nor_what_draws_tables():
+    names = [f"devrun.{name}" for name in MODULES if name.startswith("run.")]
+    code = f"import importlib, sys; [importlib.import_module(name) for name in {['devrun.commands.up', *names]}]"
+    code += "; print(*{each.split('.')[0] for each in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) & {"asyncio", "honcho", "psutil", "rich", "shtab"} == set()
+
+
 # -------------------------------------------------------------------------------------- the verbs
 
 
