@@ -30,12 +30,18 @@ Steps = Generator[Wait, None, Result]
 
 
 def plan_and_execute(
-    context: Context, *, dry_run: bool, grace: float = GRACE
+    context: Context, *, again: Callable[[], Context], dry_run: bool, grace: float = GRACE
 ) -> Steps[tuple[KillPlan, tuple[StepResult, ...]]]:
-    """Decide over the context and, unless it is a dry run, stop whom the plan names."""
+    """Decide over the context and, unless it is a dry run, stop whom the plan names.
+
+    `again` reads the machine anew: who started a child that replaces it was not the last of its tree.
+    """
     plan = decide(context)
-    results = () if dry_run else (yield from carry_out(plan, deadline=time.monotonic() + grace))
-    return plan, results
+    if dry_run or plan.is_empty:
+        return plan, ()
+    deadline = time.monotonic() + grace
+    results = yield from carry_out(plan, deadline=deadline, rescan=lambda: decide(again()))
+    return KillPlan(steps=tuple(each.step for each in results), spared=plan.spared), results
 
 
 def carry_out(

@@ -15,7 +15,7 @@ from devrun.config.project import SweepSettings
 from devrun.decide.classify import decide
 from devrun.decide.context import Context, KnownRun
 from devrun.errors import DevrunError
-from devrun.model import Liveness, ProcessIdentity, Situation, Worktree
+from devrun.model import KillPlan, Liveness, ProcessIdentity, Situation, Worktree
 from devrun.state import State
 from devrun.system.columns import Column
 from devrun.system.control import Handle, SystemControl
@@ -49,24 +49,33 @@ def reaping(
         patterns=settings.paths,
         deadline=time.monotonic() + settings.budget,
     )
-    survey.look_closely(_inside(survey, worktree), places)
-    context = Context(
-        situation=Situation.REAP,
-        snapshot=survey.snapshot,
-        uid=survey.uid,
-        state_dir=state.path,
-        runs=runs,
-        surroundings=survey.surroundings,
-        worktree=worktree,
-        runtimes=frozenset(settings.runtimes),
-    )
+
+    def read(survey: Survey) -> Context:
+        survey.look_closely(_inside(survey, worktree), places)
+        return Context(
+            situation=Situation.REAP,
+            snapshot=survey.snapshot,
+            uid=survey.uid,
+            state_dir=state.path,
+            runs=runs,
+            surroundings=survey.surroundings,
+            worktree=worktree,
+            runtimes=frozenset(settings.runtimes),
+        )
+
+    context = read(survey)
     plan = decide(context)
     skipped = tuple(Skipped(what, why) for what, why in places.problems)
     if dry_run:
         return SweepReport(plan=plan, skipped=skipped)
     live = [known for known in (runs or {}).values() if context.is_reaped(known) and known.liveness is Liveness.LIVE]
     yield from _end_runs(live, survey, grace)
-    results = yield from carry_out(plan, deadline=time.monotonic() + grace)
+    results = yield from carry_out(
+        plan,
+        deadline=time.monotonic() + grace,
+        rescan=lambda: decide(read(Survey(Column.CWD | Column.ENVIRONMENT))),
+    )
+    plan = KillPlan(steps=tuple(each.step for each in results), spared=plan.spared)
     journal(state, "reap", results)
     return SweepReport(plan=plan, results=results, skipped=skipped)
 

@@ -55,19 +55,24 @@ def sweeping(
         patterns=settings.paths,
         deadline=time.monotonic() + settings.budget,
     )
-    suspects = _suspicious(survey, places, runs)
-    if suspects:
-        survey.look_closely(suspects, places)
-    context = Context(
-        situation=Situation.SWEEP,
-        snapshot=survey.snapshot,
-        uid=survey.uid,
-        state_dir=state.path,
-        runs=runs,
-        surroundings=survey.surroundings,
-        runtimes=frozenset(settings.runtimes),
+
+    def read(survey: Survey) -> Context:
+        suspects = _suspicious(survey, places, runs)
+        if suspects:
+            survey.look_closely(suspects, places)
+        return Context(
+            situation=Situation.SWEEP,
+            snapshot=survey.snapshot,
+            uid=survey.uid,
+            state_dir=state.path,
+            runs=runs,
+            surroundings=survey.surroundings,
+            runtimes=frozenset(settings.runtimes),
+        )
+
+    plan, results = yield from plan_and_execute(
+        read(survey), again=lambda: read(Survey(_wanted(runs))), dry_run=dry_run, grace=grace
     )
-    plan, results = yield from plan_and_execute(context, dry_run=dry_run, grace=grace)
     leases = tuple(lease for lease in state.leases.all() if _is_gone(lease, places))
     if not dry_run:
         journal(state, "sweep", results)
