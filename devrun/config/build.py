@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from devrun.config.checks import check_project
-from devrun.config.document import Value, unwrap
 from devrun.config.draft import Draft
 from devrun.config.entry import Folders, build_service
 from devrun.config.envfiles import DEFAULT, Variable, Wanted, read_env_files
@@ -20,11 +19,12 @@ from devrun.config.procfile import PORT_STEP, Formation, Instance, expand, parse
 from devrun.config.project import Dependency, PortSettings, Project, Service
 from devrun.config.settings import sweep_of
 from devrun.config.shape import EnvFile, PortsEntry, ServiceEntry, ServicesFile
+from devrun.config.value import Value, unwrap
 from devrun.errors import UsageError
 from devrun.ports.names import is_marked
 
 
-class Inputs(NamedTuple):
+class Inputs(Struct, frozen=True):
     """What a Project is made of.  `start` is the folder that paths are shown from.
 
     `procfile` is the path of a Procfile that was asked for or found, `formation` the text of the
@@ -43,7 +43,8 @@ def build_project(document: Value, inputs: Inputs, problems: Problems) -> Projec
     """Return the Project of a tidied document; raise InvalidConfigError with everything wrong."""
     document = without_nothing(document)
     try:
-        typed = msgspec.convert(unwrap(document), ServicesFile)
+        # msgspec looks at every type below before it converts: for a Procfile alone there is nothing to convert.
+        typed = msgspec.convert(unwrap(document), ServicesFile) if document.data else ServicesFile()
     except msgspec.ValidationError:
         from devrun.config.explain import explain
 

@@ -9,16 +9,16 @@ Each scalar keeps its source text, so `VERSION: 1.10` stays `1.10`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
-from msgspec import Struct
 from yaml import CSafeLoader
 
 from devrun.config.files import Source
 from devrun.config.project import Place
-from devrun.config.scalars import Scalar, resolve
+from devrun.config.scalars import resolve
+from devrun.config.value import Value
 from devrun.errors import ConfigError
 
 MAX_DEPTH = 32  # the deepest key of services.yaml is at 6; deeper is a mistake or an attack
@@ -27,70 +27,6 @@ MAX_VALUES = 100_000  # after aliases are expanded; the largest real file seen h
 _PRINTABLE = "\t\n\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff"  # YAML 1.2, 5.1
 _PLAIN_TAGS = frozenset((None, "!", "tag:yaml.org,2002:str"))
 _MERGE = "<<"
-
-
-class Value(Struct, eq=False):
-    """A node of the document.  `data` is a scalar, a list of values or a mapping of values.
-
-    `text` is a scalar's source text, `keys` the places of a mapping's keys, `size` the number of
-    values below after aliases are expanded; `source[start:end]` is where it stands.
-    """
-
-    place: Place
-    data: Scalar | list[Value] | dict[str, Value]
-    text: str = ""
-    plain: bool = False
-    keys: dict[str, Place] = {}
-    size: int = 1
-    source: Source | None = None
-    start: int = 0
-    end: int = 0
-
-    def items(self) -> Iterator[tuple[str, Value]]:
-        """Yield keys and values of a mapping; nothing for anything else."""
-        if isinstance(self.data, dict):
-            yield from self.data.items()
-
-    def get(self, *path: str | int) -> Value | None:
-        """Return the value at `path`, or None."""
-        here: Value | None = self
-        for step in path:
-            data = here.data if here is not None else None
-            if isinstance(data, dict):
-                here = data.get(str(step))
-            elif isinstance(data, list) and isinstance(step, int) and step < len(data):
-                here = data[step]
-            else:
-                return None
-        return here
-
-    def key_place(self, key: str) -> Place:
-        """Return where `key` is written, or where the mapping begins."""
-        return self.keys.get(key, self.place)
-
-    def place_of(self, fragment: str, skip: int = 0) -> Place:
-        """Return where the text `fragment` stands in this scalar, or where the scalar begins.
-
-        `skip` occurrences are passed over.
-        """
-        if self.source is None:
-            return self.place
-        at = self.start - 1
-        for _ in range(skip + 1):
-            at = self.source.text.find(fragment, at + 1, self.end)
-            if at < 0:
-                return self.place
-        return self.source.place(at)
-
-
-def unwrap(value: Value) -> Any:
-    """Return the plain lists, dicts and scalars of a value."""
-    data = value.data
-    if isinstance(data, dict):
-        return {key: unwrap(child) for key, child in data.items()}
-    if isinstance(data, list):
-        return [unwrap(child) for child in data]
-    return data
 
 
 def read_document(source: Source) -> Value:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
-from devrun.config.document import Value
+from msgspec import Struct
+
 from devrun.config.project import Place
 from devrun.config.shape import ServiceEntry
+from devrun.config.value import Value
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9.]+)(ms|s|m|h)")
 
 
-class Draft(NamedTuple):
+class Draft(Struct, frozen=True):
     """What is known of a service before it is one.
 
     `command` and `port` come from a Procfile's line; `nth` is the instance's number, which is

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from devrun.config.draft import Draft, command_of, names_of
 from devrun.config.endings import restart_of, stop_of
@@ -32,7 +33,7 @@ _CONDITIONS = {
 }
 
 
-class Folders(NamedTuple):
+class Folders(Struct, frozen=True):
     """`root` holds the configuration file, `top` is the worktree's own folder."""
 
     root: str

@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from devrun.config.files import Source, is_there, read_source, shown
 from devrun.config.problems import Problems
@@ -20,7 +21,7 @@ from devrun.errors import ConfigError
 DEFAULT = ".env"
 
 
-class Wanted(NamedTuple):
+class Wanted(Struct, frozen=True):
     """A file to read, and where the configuration asks for it (None: by default, when it exists)."""
 
     path: str
@@ -28,7 +29,7 @@ class Wanted(NamedTuple):
     place: Place | None = None
 
 
-class Variable(NamedTuple):
+class Variable(Struct, frozen=True):
     """A variable of a file, and where it stands."""
 
     value: str

@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta, Struct
 
-from devrun.config.document import Value, unwrap
 from devrun.config.foreign import hint_for_key, hint_for_value
 from devrun.config.problems import Problems, did_you_mean
 from devrun.config.shape import RESTART, RESTARTS
+from devrun.config.value import Value, unwrap
 
 _PLAIN = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 _MAX_SHOWN = 60

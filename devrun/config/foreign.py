@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from devrun.config.document import Value
+from devrun.config.value import Value
 
 _CONTAINERS = "devrun starts programs, not containers: write the program as `command`"
 _KEYS: dict[str, dict[str, str]] = {

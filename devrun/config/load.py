@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from devrun.config.entry import Folders
 from devrun.config.files import is_there, legible, read_source, shown
 from devrun.config.problems import Problems
-from devrun.config.project import Project
+from devrun.config.project import Place, Project
+from devrun.config.value import Value
 from devrun.errors import ConfigError, UsageError
 
 YAML_NAMES = ("services.yaml", "services.yml")
@@ -23,7 +25,7 @@ EXAMPLE = "Procfile.example"
 _YAML_ENDINGS = (".yaml", ".yml", ".json")
 
 
-class Found(NamedTuple):
+class Found(Struct, frozen=True):
     """The file that was found or asked for, and whether it is a Procfile."""
 
     path: str
@@ -43,9 +45,7 @@ def load_project(
     where `port_env` looks.  Raises ConfigError; UsageError when `start` or `file` does not exist.
     """
     from devrun.config.build import Inputs, build_project
-    from devrun.config.document import Value, read_document
     from devrun.config.overlay import merge, tidy
-    from devrun.config.project import Place
 
     start = os.path.abspath(start)
     found = find_config(start, file)
@@ -55,16 +55,22 @@ def load_project(
     if found.is_procfile:
         document = Value(Place(name, 1), {})
     else:
-        document = tidy(read_document(read_source(found.path, name=name)), problems)
+        document = tidy(_read(found.path, name), problems)
         _refuse_slot(document.get("ports", "slot"), problems)
     overlay = _overlay_path(found)
     if is_there(overlay):
-        over = read_document(read_source(overlay, name=shown(overlay, start)))
-        document = merge(document, tidy(over, problems))
+        document = merge(document, tidy(_read(overlay, shown(overlay, start)), problems))
     procfile = found.path if found.is_procfile else None
     folders = Folders(root, worktree_top(root) or root)
     inputs = Inputs(folders, found.path, start, os.environ if environ is None else environ, procfile, formation)
     return build_project(document, inputs, problems)
+
+
+def _read(path: str, name: str) -> Value:
+    """Read YAML.  Its parser is dear to import, and a Procfile alone does without."""
+    from devrun.config.document import read_document
+
+    return read_document(read_source(path, name=name))
 
 
 def find_config(start: str, file: str | None = None) -> Found:
@@ -119,8 +125,6 @@ def _overlay_path(found: Found) -> str:
 
 
 def _refuse_slot(slot: object, problems: Problems) -> None:
-    from devrun.config.document import Value
-
     if isinstance(slot, Value) and slot.data is not None:
         hint = "a file that is not in git: `echo 'ports: {slot: 3}' > services.local.yaml`"
         problems.add("`ports.slot` would pin every worktree to one slot", slot.place, hint=hint)

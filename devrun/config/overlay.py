@@ -6,8 +6,8 @@ takes the key away, except `stdin: null`, which is a value.
 
 from __future__ import annotations
 
-from devrun.config.document import Value
 from devrun.config.problems import Problems
+from devrun.config.value import Value
 
 _KEEPS_NULL = frozenset(("stdin",))
 _PARTS = ("ready", "stop", "restart")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from devrun.config.project import Place
 from devrun.errors import ConfigError
@@ -11,7 +12,7 @@ from devrun.errors import ConfigError
 MAX_SHOWN = 8  # fewer hides mistakes that could be mended in one go, more scrolls the first one away
 
 
-class Problem(NamedTuple):
+class Problem(Struct, frozen=True):
     """One mistake: the fact, what helps, and where it is."""
 
     message: str

@@ -8,7 +8,8 @@ number.  Blank lines and lines that begin with `#` are fine.  Ports are assigned
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from devrun.config.files import Source
 from devrun.config.problems import Problems, did_you_mean
@@ -20,7 +21,7 @@ MAX_INSTANCES = 1000
 ALL = "all"
 
 
-class Line(NamedTuple):
+class Line(Struct, frozen=True):
     """One line of a Procfile."""
 
     name: str
@@ -28,7 +29,7 @@ class Line(NamedTuple):
     place: Place
 
 
-class Instance(NamedTuple):
+class Instance(Struct, frozen=True):
     """A service made from a line: `web`, or `web.1` and `web.2`; `nth` counts from 0."""
 
     name: str
@@ -37,7 +38,7 @@ class Instance(NamedTuple):
     port: int
 
 
-class Formation(NamedTuple):
+class Formation(Struct, frozen=True):
     """How many instances of each line, and where that was said (None: on the command line)."""
 
     counts: Mapping[str, int]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-Scalar = str | int | float | bool | None
+from devrun.config.value import Scalar
 
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}

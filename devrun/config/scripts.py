@@ -108,7 +108,8 @@ def _workspace_folders(root: str) -> Iterator[str]:
 
 
 def _workspace_patterns(root: str) -> list[str]:
-    from devrun.config.document import read_document, unwrap
+    from devrun.config.document import read_document
+    from devrun.config.value import unwrap
 
     path = os.path.join(root, "pnpm-workspace.yaml")
     found: Any = None

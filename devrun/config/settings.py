@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from devrun.config.document import Value
 from devrun.config.draft import command_of, names_of, seconds
 from devrun.config.problems import Problems
 from devrun.config.project import Place, Registry, Suspect, SweepSettings
 from devrun.config.shape import RegistryEntry, SuspectEntry, SweepEntry
+from devrun.config.value import Value
 
 _PID = "{pid}"
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from msgspec import Struct
 
 PORT, OFFSET = "PORT", "offset"
 
@@ -23,7 +24,7 @@ _SHELL_DEFAULT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*-")
 _LITERAL_HINT = "`$${` is a literal `${`"
 
 
-class Reference(NamedTuple):
+class Reference(Struct, frozen=True):
     """A template in a text: its dotted name, its default, and how it is written."""
 
     name: str

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -33,7 +32,7 @@ class TemplateFacts(Struct, frozen=True):
     environment: Mapping[str, str] = {}
 
 
-class Text(NamedTuple):
+class Text(Struct, frozen=True):
     """A text of a service that may contain templates, and the path of keys where it was written."""
 
     path: tuple[str | int, ...]

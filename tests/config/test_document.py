@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devrun.config.document import read_document, unwrap
+from devrun.config.document import read_document
 from devrun.config.files import Source
+from devrun.config.value import unwrap
 from devrun.errors import ConfigError
 
 

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from devrun.config.document import read_document, unwrap
+from devrun.config.document import read_document
 from devrun.config.files import Source
 from devrun.config.load import load_project
 from devrun.config.project import (
@@ -36,6 +36,7 @@ from devrun.config.project import (
 )
 from devrun.config.render import render_project
 from devrun.config.schema import services_schema
+from devrun.config.value import unwrap
 from devrun.errors import ConfigError
 from devrun.ports.names import variable_stem
 from tests.config.test_services_yaml import DESIGN
