@@ -8,7 +8,6 @@ out to outgoing connections.  Numbers that people wrote themselves (slot 0, `fix
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
@@ -96,7 +95,9 @@ def objection(bases: Sequence[PortBase], slot: int, stride: int, rules: PortRule
 
 def preferred_slot(identity: str, highest: int) -> int:
     """Return the slot a worktree asks for first: always the same, whatever services it has."""
-    digest = hashlib.sha256(identity.encode(errors="surrogateescape")).digest()
+    from hashlib import sha256  # OpenSSL takes 2 ms to load; a known lease does not ask
+
+    digest = sha256(identity.encode(errors="surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") % min(NEAR_SLOTS, highest) + 1
 
 

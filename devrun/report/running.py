@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devrun.config.project import Service
 from devrun.model import PortSet, StepResult
 from devrun.ports.names import url_of
 from devrun.report.console import Output
 from devrun.run.plan import RunPlan, RunResult
-from devrun.run.protocol import Answer
+
+if TYPE_CHECKING:
+    from devrun.run.protocol import Answer
 
 
 def headline(plan: RunPlan, output: Output) -> Iterator[str]:

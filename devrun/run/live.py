@@ -1,20 +1,24 @@
-"""The live run of a worktree, for commands that talk to it, wait for it or end it."""
+"""The live run of a worktree, for commands that talk to it, wait for it or end it.
+
+What it takes to talk is imported by whoever talks: every `up` looks here for a live run, and few find one.
+"""
 
 from __future__ import annotations
 
 import signal
 import time
+from typing import TYPE_CHECKING
 
 from devrun.errors import DevrunError, IncompleteError
 from devrun.model import Liveness, RunRecord, Worktree
-from devrun.run import protocol
-from devrun.run.client import ask
 from devrun.run.plan import STOP_MARGIN
-from devrun.run.protocol import Answer, Ask
 from devrun.state import State
 from devrun.state.runs import KEEPER_LOCK, SUPERVISOR_LOCK
 from devrun.system.control import send_to
 from devrun.system.locks import probe
+
+if TYPE_CHECKING:
+    from devrun.run.protocol import Answer
 
 _POLL = 0.05
 _DOWN_PATIENCE = 30.0
@@ -50,6 +54,10 @@ def end_run(state: State, run: RunRecord) -> Answer | None:
     at its keeper, by identity.  What does not end then is killed: its keeper, or the next sweep,
     clears up.  Raises IncompleteError when even that does not help.
     """
+    from devrun.run import protocol
+    from devrun.run.client import ask
+    from devrun.run.protocol import Ask
+
     answer = None
     try:
         answer = ask(run, Ask(protocol.DOWN), timeout=_DOWN_PATIENCE)
