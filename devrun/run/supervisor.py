@@ -63,7 +63,7 @@ class Supervisor:
         self._roster = Roster(plan)
         self._loop = Loop()
         self._screen = Screen(plan, self._loop, folder=folder)
-        self._trees = Trees(plan, self._loop, tell=self._events.append, feed=self._on_output)
+        self._trees = Trees(plan, self._loop, tell=self._events.append, feed=self._on_output, say=self._screen.notice)
         self._awaited: dict[str, Awaited] = {}
         self._restarts: dict[str, Timer] = {}
         self._state: RunState

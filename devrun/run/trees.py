@@ -33,16 +33,24 @@ class Trees:
     """Every living instance of a run, and the stops under way."""
 
     def __init__(
-        self, plan: RunPlan, loop: Loop, *, tell: Callable[[Event], None], feed: Callable[[str, str, bytes], None]
+        self,
+        plan: RunPlan,
+        loop: Loop,
+        *,
+        tell: Callable[[Event], None],
+        feed: Callable[[str, str, bytes], None],
+        say: Callable[[str], None],
     ) -> None:
-        """`tell` takes events; `feed(service, stream, chunk)` takes output."""
+        """`tell` takes events; `feed(service, stream, chunk)` takes output; `say` shows a line of devrun's own."""
         self._plan = plan
         self._loop = loop
         self._tell = tell
         self._feed = feed
+        self._say = say
         self.children = Children()
         self._drives: dict[str, Drive[CleanupReport]] = {}
         self._hurry = False
+        self._spared: set[ProcessIdentity] = set()
         self._readings = Readings()
         self.instances: dict[str, Instance] = {}
         self.stopped: list[str] = []
@@ -74,6 +82,8 @@ class Trees:
             self._tell(ev.SpawnFailed(name, f"cannot be started: {error.strerror}", CANNOT_START))
             return
         started = self._loop.now()
+        if instance.master is None:
+            self._say(f"`{name}` has no terminal: there is no pty to be had, its input is /dev/null")
         self.instances[name] = instance
         self.children.keep(instance.anchor.pid)
         self.children.watch(instance.anchor.pid, lambda _status: self._on_anchor_gone(instance))
@@ -154,6 +164,11 @@ class Trees:
         self._tell(ev.TreeGone(instance.name))
 
     def _count(self, report: CleanupReport) -> None:
+        """Note who was stopped and who survived; name who was left, once."""
+        for each in report.spared:
+            if each.record.identity not in self._spared:
+                self._spared.add(each.record.identity)
+                self._say(f"left {each.record.pid} `{each.record.title}`: it {each.detail}")
         for result in report.results:
             if result.outcome is Outcome.SURVIVED:
                 self.survivors += 1
