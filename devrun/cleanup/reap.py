@@ -10,6 +10,7 @@ import signal
 import time
 
 from devrun.cleanup.joint import Steps, carry_out, drive, journal, known_runs
+from devrun.cleanup.monitors import find_monitors
 from devrun.cleanup.values import GRACE, Skipped, SweepReport
 from devrun.config.project import SweepSettings
 from devrun.decide.classify import decide
@@ -51,7 +52,8 @@ def reaping(
     )
 
     def read(survey: Survey) -> Context:
-        survey.look_closely(_inside(survey, worktree), places)
+        sockets = find_monitors(survey, places)
+        survey.look_closely([*_inside(survey, worktree), *(who.pid for who in sockets)], places)
         return Context(
             situation=Situation.REAP,
             snapshot=survey.snapshot,
@@ -61,6 +63,7 @@ def reaping(
             surroundings=survey.surroundings,
             worktree=worktree,
             runtimes=frozenset(settings.runtimes),
+            sockets=sockets,
         )
 
     context = read(survey)

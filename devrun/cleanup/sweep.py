@@ -1,8 +1,11 @@
 """Clear the machine of what is left over: orphans of gone worktrees, stamped processes of dead runs, leases.
 
+Also what the configuration names: processes that a registry misses, files of processes that are
+gone, suspects (those are reported, no more).
+
 Reads folders and stamps of this user's processes, everything else only of those that look
-suspicious.  Git is asked only about their repositories, within the budget; a repository that did not
-answer is named in `skipped` and keeps everything.
+suspicious.  Git and registries are asked within the budget; who did not answer is named in `skipped`
+and keeps everything.
 """
 
 from __future__ import annotations
@@ -11,6 +14,11 @@ import os
 import time
 
 from devrun.cleanup.joint import Steps, drive, journal, known_runs, plan_and_execute
+from devrun.cleanup.memory import file_row, lease_row, remember
+from devrun.cleanup.monitors import find_monitors
+from devrun.cleanup.pidfiles import find_leftovers, planned, remove
+from devrun.cleanup.registries import Listing, consult
+from devrun.cleanup.suspects import find_suspects
 from devrun.cleanup.values import GRACE, LeaseRow, Skipped, SweepReport
 from devrun.config.project import SweepSettings
 from devrun.decide.context import Context, KnownRun
@@ -31,10 +39,11 @@ def sweep(
     settings: SweepSettings | None = None,
     dry_run: bool = False,
     survey: Survey | None = None,
+    root: str | None = None,
     grace: float = GRACE,
 ) -> SweepReport:
-    """Sweep the machine and wait for the end of it."""
-    return drive(sweeping(state, settings=settings, dry_run=dry_run, survey=survey, grace=grace))
+    """Sweep the machine and wait for the end of it.  `root` is the folder of the configuration, for what it names."""
+    return drive(sweeping(state, settings=settings, dry_run=dry_run, survey=survey, root=root, grace=grace))
 
 
 def sweeping(
@@ -43,23 +52,28 @@ def sweeping(
     settings: SweepSettings | None = None,
     dry_run: bool = False,
     survey: Survey | None = None,
+    root: str | None = None,
     grace: float = GRACE,
 ) -> Steps[SweepReport]:
     """Sweep the machine as a generator, for a caller with a loop of its own."""
     settings = SweepSettings() if settings is None else settings
     runs = known_runs(state)
     survey = Survey(_wanted(runs)) if survey is None else survey
+    until = time.monotonic() + settings.budget
     places = make_places(
-        state,
-        runs=[known.record for known in (runs or {}).values()],
-        patterns=settings.paths,
-        deadline=time.monotonic() + settings.budget,
+        state, runs=[known.record for known in (runs or {}).values()], patterns=settings.paths, deadline=until
     )
+    listing: Listing | None = None
 
     def read(survey: Survey) -> Context:
-        suspects = _suspicious(survey, places, runs)
-        if suspects:
-            survey.look_closely(suspects, places)
+        nonlocal listing
+        survey.look_closely(_suspicious(survey, places, runs), places)
+        sockets = find_monitors(survey, places)
+        if listing is None:  # asked once: whoever appears after the answer is too young to be missed
+            listing = consult(survey, settings.registries, root=root, until=until)
+        suspects = find_suspects(survey, settings.suspects)
+        survey.look_closely([who.pid for who in (*sockets, *listing.untracked)], places)
+        survey.fill(who.pid for who in suspects)
         return Context(
             situation=Situation.SWEEP,
             snapshot=survey.snapshot,
@@ -68,21 +82,32 @@ def sweeping(
             runs=runs,
             surroundings=survey.surroundings,
             runtimes=frozenset(settings.runtimes),
+            sockets=sockets,
+            untracked=listing.untracked,
+            tracked=listing.tracked,
+            suspects=suspects,
         )
 
+    context = read(survey)
+    files, unread = find_leftovers(settings.pidfiles, root, context.snapshot)
     plan, results = yield from plan_and_execute(
-        read(survey), again=lambda: read(Survey(_wanted(runs))), dry_run=dry_run, grace=grace
+        context, again=lambda: read(Survey(_wanted(runs))), dry_run=dry_run, grace=grace
     )
     leases = tuple(lease for lease in state.leases.all() if _is_gone(lease, places))
+    rows = tuple(planned(each) if dry_run else remove(each) for each in files)
     if not dry_run:
         journal(state, "sweep", results)
         leases = release(state, leases)
+        remember(state, [lease_row("sweep", lease, "worktree-gone") for lease in leases])
+        remember(state, [file_row("sweep", row) for row in rows])
         _forget_old_runs(state, survey, runs)
+    problems = tuple(Skipped(what, why) for what, why in places.problems)
     return SweepReport(
         plan=plan,
         results=results,
+        files=rows,
         leases=tuple(LeaseRow(worktree=lease.root, slot=lease.slot) for lease in leases),
-        skipped=tuple(Skipped(what, why) for what, why in places.problems),
+        skipped=(*problems, *(listing.skipped if listing else ()), *unread),
     )
 
 

@@ -22,7 +22,8 @@ nobody.  Proof is:
 - in a teardown: being a member of the tree, by session, by descent, or by stamp.
 
 **Descendants** of a process that is stopped in a guard, a sweep or a reap go with it: those of the
-same kind of evidence only through their parent.  Each is judged by itself, has its own row, and may
+same kind of evidence only through their parent; with one that its registry does not list, the
+session it leads.  Each is judged by itself, has its own row, and may
 be vetoed; what a protected program started stays with that program.  Never a group, never a session.
 
 **It stays** when anything objects (`vetoes`, one row a protection): we ourselves and our ancestors,
@@ -43,7 +44,7 @@ smaller; the tests hold this over generated worlds.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -124,7 +125,9 @@ def judge(record: ProcessRecord, evidence: tuple[Evidence, ...], context: Contex
         if vetoes and verdict is Verdict.SPARE:
             reason, detail = vetoes[0].rule, vetoes[0].detail
     elif vetoes:
-        verdict, reason, detail = Verdict.SPARE, vetoes[0].rule, vetoes[0].detail
+        is_suspect = any(veto.rule == "suspect" for veto in vetoes)
+        verdict = Verdict.REPORT if is_suspect else Verdict.SPARE
+        reason, detail = vetoes[0].rule, vetoes[0].detail
     else:
         strongest = sorted(evidence, key=lambda each: _WEIGHT[each.strength])
         verdict, reason, detail = Verdict.STOP, strongest[0].rule, "; ".join(each.detail for each in strongest)
@@ -186,17 +189,38 @@ def _judge_followers(
     stopped = sorted(each.record.identity for each in judged.values() if each.verdict is Verdict.STOP)
     for parent in stopped:
         barred: set[int | None] = set()
-        for record in context.snapshot.descendants(parent.pid):
+        for record, bond in _followers(parent, context):
             verdict = judged.get(record.identity)
             if record.ppid in barred:
                 barred.add(record.pid)
                 continue
             if not record.is_zombie and (verdict is None or not is_convicted(verdict.evidence)):
-                inherited = Evidence("descendant", Strength.PROOF, f"descends from {parent.pid}, which is stopped")
+                inherited = Evidence("descendant", Strength.PROOF, f"{bond} {parent.pid}, which is stopped")
                 verdict = judge(record, (*evidence.get(record.identity, ()), inherited), context)
                 judged[record.identity] = verdict
             if verdict is not None and (is_shelter(record, context) or not _is_passable(verdict)):
                 barred.add(record.pid)
+
+
+def _followers(parent: ProcessIdentity, context: Context) -> Iterator[tuple[ProcessRecord, str]]:
+    """Yield who goes with a process that is stopped, parents before their children.
+
+    Its descendants; of one that its registry does not list also who was adopted away from it: the
+    members of the session it leads, which nobody can enter who does not descend from it (setsid(2)).
+    """
+    below = context.snapshot.descendants(parent.pid)
+    yield from ((record, "descends from") for record in below)
+    leader = context.snapshot.find(parent)
+    if parent not in context.untracked or leader is None or leader.sid != parent.pid:
+        return
+    known = {parent.pid, *(record.pid for record in below)}
+    members = sorted((each for each in context.snapshot.session(parent.pid)), key=lambda each: each.identity)
+    pids = {each.pid for each in members}
+    for root in members:
+        if root.pid not in known and root.ppid not in pids:
+            for record in (root, *context.snapshot.descendants(root.pid)):
+                if record.pid in pids - known:
+                    yield record, "is in the session of"
 
 
 def _is_passable(verdict: Classified) -> bool:

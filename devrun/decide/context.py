@@ -56,7 +56,8 @@ class Context(Struct, frozen=True, dict=True):
     could not be read.  `surroundings` say where a process stands, `origins` where it was started
     (`PWD` and `INIT_CWD`; its script where neither lies in a worktree).  `worktree` is the one a guard or a
     reap is about, `run` the run that a teardown or a guard before a restart belongs to.
-    `untracked` are processes that a registry of their kind does not list, with its name; `sockets`
+    `untracked` are processes that a registry of their kind does not list, with its name, `tracked`
+    those that one does; `sockets`
     where the fsmonitor socket a process holds lives; `suspects` processes of a configured kind
     without a live owner, with its name.  `stale` is filled in by `classify`.
     """
@@ -74,6 +75,7 @@ class Context(Struct, frozen=True, dict=True):
     run: str | None = None
     runtimes: frozenset[str] = frozenset()
     untracked: Mapping[ProcessIdentity, str] = {}
+    tracked: Mapping[ProcessIdentity, str] = {}
     sockets: Mapping[ProcessIdentity, Surroundings] = {}
     suspects: Mapping[ProcessIdentity, str] = {}
     stale: frozenset[ProcessIdentity] = frozenset()

@@ -156,12 +156,12 @@ def stamped_for(record: ProcessRecord, context: Context, /) -> Evidence | None:
 
 
 def orphaned_monitor(record: ProcessRecord, context: Context, /) -> Evidence | None:
-    """Holds the fsmonitor socket of a worktree that is gone, or of the one that is reaped."""
+    """Holds the fsmonitor socket of a worktree that is gone; in a reap, of the one that is reaped."""
     place = context.sockets.get(record.identity)
     if place is None:
         return None
     row = judge(place)
-    if row.fate is Fate.ORPHAN or (context.situation is Situation.REAP and context.is_here(place)):
+    if context.is_here(place) if context.situation is Situation.REAP else row.fate is Fate.ORPHAN:
         return Evidence("fsmonitor", Strength.PROOF, f"holds the fsmonitor socket of `{place.root}`: {row.words}")
     return None
 
@@ -175,7 +175,11 @@ def missing_from_registry(record: ProcessRecord, context: Context, /) -> Evidenc
 def suspect(record: ProcessRecord, context: Context, /) -> Evidence | None:
     """Is of a kind that should have a live owner, and has none.  Reported, never stopped."""
     name = context.suspects.get(record.identity)
-    return None if name is None else Evidence("suspect", Strength.HINT, f"suspect `{name}` without a live owner")
+    if name is None:
+        return None
+    return Evidence(
+        "suspect", Strength.HINT, f"suspect `{name}` without a live owner: `kill {record.pid}` would stop it"
+    )
 
 
 def tree_member(record: ProcessRecord, context: Context, /) -> Evidence | None:

@@ -127,6 +127,13 @@ def is_runtime(record: ProcessRecord, extra: frozenset[str] = frozenset(), /) ->
     return bool(packages & known)
 
 
+def goes_by(record: ProcessRecord, names: frozenset[str], /) -> bool:
+    """Say whether `record` goes by one of these names (lower case), by executable, script, title or package."""
+    if any(name in names or _VERSION.sub("", name) in names or name.split(".")[0] in names for name in _names(record)):
+        return True
+    return bool(set(_packages(record.script)) & names)
+
+
 def is_wrapper_shell(record: ProcessRecord, /) -> bool:
     """Say whether `record` is a shell that runs a script or a `-c` program: a step of something, nobody's prompt."""
     argv = record.argv or ()

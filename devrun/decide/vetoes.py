@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from devrun.decide import programs
 from devrun.decide.context import Context
-from devrun.decide.fate import Fate
+from devrun.decide.fate import Fate, judge
 from devrun.decide.matchers import held_ports
 from devrun.decide.tree import is_sheltered
 from devrun.model import Liveness, ProcessRecord, Situation, Veto
@@ -169,6 +169,23 @@ def configured_suspect(record: ProcessRecord, context: Context, /) -> Veto | Non
     return None if name is None else Veto("suspect", f"is a suspect (`{name}`): these are never stopped")
 
 
+def tracked(record: ProcessRecord, context: Context, /) -> Veto | None:
+    """Processes that the registry of their kind lists: somebody answers for them, wherever they stand."""
+    name = context.tracked.get(record.identity)
+    return None if name is None else Veto("tracked", f"registry `{name}` lists it")
+
+
+def serving_monitor(record: ProcessRecord, context: Context, /) -> Veto | None:
+    """Fsmonitor daemons of a worktree that is not proved gone, whoever started them."""
+    place = context.sockets.get(record.identity)
+    if place is None or (context.situation is REAP and context.is_here(place)):
+        return None
+    row = judge(place)
+    if row.fate is Fate.ORPHAN:
+        return None
+    return Veto("fsmonitor-in-use", f"is the fsmonitor daemon of `{place.root or place.path}`: {row.words}")
+
+
 def unreadable(record: ProcessRecord, context: Context, /) -> Veto | None:
     """Facts that are needed to be sure and could not be read; git that would not say which worktrees live."""
     missing = [name for name in _NEEDED if getattr(record, name) is None]
@@ -200,7 +217,7 @@ def no_runtime(record: ProcessRecord, context: Context, /) -> Veto | None:
     """Is no development runtime and carries no stamp.  The holder of a port may be anything when strangers may go."""
     if context.stamp(record) is not None or programs.is_runtime(record, context.runtimes):
         return None
-    if record.identity in context.untracked or record.identity in context.sockets:
+    if record.identity in context.sockets or _is_below_untracked(record, context):
         return None
     if context.situation is FORCE and held_ports(record, context):
         return None
@@ -221,6 +238,8 @@ VETOES: tuple[VetoRow, ...] = (
     VetoRow(sheltered, EVERYWHERE, even_ours=False),
     VetoRow(live_worktree, EVERYWHERE, even_ours=False),
     VetoRow(configured_suspect, frozenset({SWEEP}), even_ours=True),
+    VetoRow(tracked, frozenset({SWEEP}), even_ours=True),
+    VetoRow(serving_monitor, frozenset({SWEEP, REAP}), even_ours=True),
     VetoRow(unreadable, EVERYWHERE - {TEARDOWN}, even_ours=True),
     VetoRow(own_terminal, EVERYWHERE - {TEARDOWN, FORCE}, even_ours=True),
     VetoRow(no_runtime, EVERYWHERE - {TEARDOWN}, even_ours=True),
@@ -259,3 +278,8 @@ def _asked_about(record: ProcessRecord, run: str, context: Context) -> bool:
     stamp = context.stamp(record)
     target = context.target
     return run == context.run and stamp is not None and target is not None and stamp.service == target.service
+
+
+def _is_below_untracked(record: ProcessRecord, context: Context) -> bool:
+    """Say whether a process is, or descends from, one that its registry does not list: it goes with it."""
+    return any(each.identity in context.untracked for each in context.snapshot.lineage(record.pid))

@@ -129,7 +129,7 @@ def clear_the_way(plan: RunPlan, state: State, *, say: Callable[[str], None]) ->
         return
     settings = plan.project.sweep
     survey = Survey()
-    swept = sweep(state, settings=settings, survey=survey)
+    swept = sweep(state, settings=settings, survey=survey, root=plan.project.root)
     hold_for_start(state, plan.worktree, plan.ports, {service.name for service in plan.services})
     targets = [target_of(service, plan.ports) for service in plan.services]
     fresh = None if swept.results else survey

@@ -21,6 +21,7 @@ from devrun.model import Cwd, FileId, Folder, Surroundings, Worktree
 from devrun.system.git import TIMEOUT
 from devrun.worktrees.listing import RepositoryView, WorktreeEntry, list_worktrees
 from devrun.worktrees.locate import file_id, locate
+from devrun.worktrees.paths import device_above, upwards
 from devrun.worktrees.patterns import Patterns
 
 RECREATED_MARGIN = 1.0
@@ -28,7 +29,8 @@ RECREATED_MARGIN = 1.0
 rounding of start times makes a process older than its own worktree; larger misses quick re-creations,
 which are then reported instead of stopped."""
 MINIMUM_QUESTION = 0.2
-"""Seconds git gets at least, when the budget is nearly used up."""
+"""Seconds git gets at least.  With less left of the budget only the first repository is asked: shorter and
+nobody is ever found on a slow disk, longer and the budget is overdrawn by as much."""
 
 
 class KnownRoot(NamedTuple):
@@ -202,7 +204,7 @@ class Places:
                 is_missing = self._missing(root.path, root) is Folder.DELETED  # outside git: alive while it is there
                 return True if os.path.isdir(root.path) else False if is_missing else None, None
             return None, f"the repository of `{root.path}` is not known"
-        view = self._view(repository)
+        view = self.view(repository)
         if view.entries is None:
             return None, f"git: `{repository}`: {view.problem}"
         here = file_id(root.path)
@@ -212,13 +214,21 @@ class Places:
                 return True, None
         return False, None
 
-    def _view(self, repository: str) -> RepositoryView:
+    def view(self, repository: str) -> RepositoryView:
+        """Return what git says of a repository, asked once; unknown when no time was left for the question."""
         if repository not in self._views:
             left = TIMEOUT
             if self._deadline is not None:
-                left = min(left, max(MINIMUM_QUESTION, self._deadline - time.monotonic()))
-            self._views[repository] = self._ask_git(repository, timeout=left)
+                left = min(left, self._deadline - time.monotonic())
+            if left < MINIMUM_QUESTION and self._views:  # the first one is asked whatever the clock says
+                self._views[repository] = RepositoryView(repository, None, None, "not asked: no time was left")
+            else:
+                self._views[repository] = self._ask_git(repository, timeout=max(left, MINIMUM_QUESTION))
         return self._views[repository]
+
+    def known_as(self, identity: str) -> KnownRoot | None:
+        """Return the root of the worktree with this git dir, when a lease or a run knows it."""
+        return next((each for each in self._known.values() if each.identity == identity), None)
 
     def _folder(self, cwd: Cwd, root: _Root | None) -> Folder | None:
         """Say what became of the very folder: the kernel's word first, then device and inode."""
@@ -274,28 +284,8 @@ class Places:
         return device_above(repository) == known.repository_device
 
 
-def upwards(path: str) -> list[str]:
-    """Return `path` and the folders above it, nearest first."""
-    folders = [path]
-    while (parent := os.path.dirname(path)) != path:
-        folders.append(path := parent)
-    return folders
-
-
 def _has_checkout(entry: WorktreeEntry) -> bool:
     return entry.file_id is not None and entry.identity is not None
-
-
-def device_above(path: str, /) -> int | None:
-    """Return the device of the nearest folder above `path` that is there; None when one cannot be looked at."""
-    for folder in upwards(path)[1:]:
-        try:
-            return os.stat(folder).st_dev
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError:
-            return None
-    return None
 
 
 def _is_git_dir(path: str) -> bool:

@@ -17,8 +17,9 @@ from devrun.system.columns import Column
 from devrun.system.processes import read_details, read_snapshot
 from devrun.worktrees.listing import list_worktrees
 from devrun.worktrees.locate import file_id
+from devrun.worktrees.paths import device_above
 from devrun.worktrees.patterns import Patterns
-from devrun.worktrees.places import KnownRoot, Places, device_above
+from devrun.worktrees.places import KnownRoot, Places
 
 
 class Survey:

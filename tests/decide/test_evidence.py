@@ -175,7 +175,7 @@ def test_a_suspect_is_reported_and_never_stopped_even_when_it_is_an_orphan():
     context = a_context(a_process(), default_place=NOWHERE, suspects={identity(200): "mcp"})
     assert row(context).verdict is Verdict.REPORT
     orphan = a_context(a_process(), suspects={identity(200): "mcp"})
-    assert (row(orphan).verdict, row(orphan).reason) == (Verdict.SPARE, "suspect")
+    assert (row(orphan).verdict, row(orphan).reason) == (Verdict.REPORT, "suspect")
 
 
 def test_descendants_go_with_their_parent_through_a_wrapper_and_stop_at_a_veto():

@@ -1,0 +1,54 @@
+"""What the journal remembers beside processes: leases given back, files and worktrees removed, refusals."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+from devrun.cleanup.values import FileRow
+from devrun.errors import StateError
+from devrun.state import State
+from devrun.state.journal import JournalRow
+from devrun.state.leases import Lease
+
+REMOVAL = "worktree remove"
+REMOVED = "worktree-removed"
+"""The reason of the row that says a worktree was removed: by it a second removal knows the first."""
+
+
+def remember(state: State, rows: Iterable[JournalRow]) -> None:
+    """Write rows.  A journal that cannot be written stops nobody's clean-up."""
+    found = list(rows)
+    with contextlib.suppress(StateError):
+        if found and state.writable:
+            state.journal.record(found)
+
+
+def lease_row(verb: str, lease: Lease, why: str) -> JournalRow:
+    """Return the row of a lease that was given back."""
+    ports = sorted(port for named in lease.ports.ports.values() for port in named.values())
+    detail = f"slot {lease.slot}" + (f", ports {', '.join(map(str, ports))}" if ports else "")
+    return JournalRow(verb=verb, worktree=lease.root, action="release", reason=why, detail=detail, outcome="released")
+
+
+def file_row(verb: str, file: FileRow) -> JournalRow:
+    """Return the row of a file that was removed."""
+    return JournalRow(
+        verb=verb, action=file.action, reason="pidfile", detail=f"`{file.path}`: {file.reason}", outcome=file.outcome
+    )
+
+
+def removal_row(root: str, detail: str) -> JournalRow:
+    """Return the row of a worktree that git removed."""
+    return JournalRow(verb=REMOVAL, worktree=root, action="remove", reason=REMOVED, detail=detail, outcome="removed")
+
+
+def refusal_row(root: str, reason: str, detail: str) -> JournalRow:
+    """Return the row of a removal that was refused."""
+    return JournalRow(verb=REMOVAL, worktree=root, action="spare", reason=reason, detail=detail)
+
+
+def was_removed(state: State, root: str) -> bool:
+    """Say whether the journal remembers that this worktree was removed, by its path or by its name alone."""
+    rows = state.journal.history()
+    return any(row.reason == REMOVED and row.worktree == root for row in rows)

@@ -1,0 +1,143 @@
+"""Facts from registries: an authority lists the live processes of its kind, running minus listed are orphans.
+
+Whatever keeps the list from being read (no answer, an error, another shape, no time) leaves the kind
+alone and is said: unknown is never "none".  Who is younger than the grace may not be listed yet; who
+descends from a listed process is that one's business; who is listed stays, whatever else speaks
+against it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from devrun.cleanup.joint import carry_out, drive
+from devrun.cleanup.values import Skipped
+from devrun.config.project import Registry
+from devrun.decide import commandline
+from devrun.decide.listed import MalformedError, listed_pids
+from devrun.model import Classified, KillPlan, ProcessIdentity, ProcessRecord, Verdict
+from devrun.system.columns import Column
+from devrun.system.fetch import UnavailableError, fetch, remaining
+from devrun.system.processes import read_snapshot
+from devrun.worktrees.survey import Survey
+
+_LARGEST = 4 << 20
+_STAMP = ("DEVRUN_RUN", "DEVRUN_SERVICE", "DEVRUN_WORKTREE")
+
+
+class Listing(NamedTuple):
+    """What the registries said: whom they miss, whom they list, and which of them said nothing."""
+
+    untracked: dict[ProcessIdentity, str]
+    tracked: dict[ProcessIdentity, str]
+    skipped: tuple[Skipped, ...]
+
+
+def consult(survey: Survey, registries: Sequence[Registry], *, root: str | None, until: float) -> Listing:
+    """Ask each registry that has anybody of its kind running, before `until` (monotonic)."""
+    untracked: dict[ProcessIdentity, str] = {}
+    tracked: dict[ProcessIdentity, str] = {}
+    skipped: list[Skipped] = []
+    own = survey.own_pids
+    survey.fill(own if registries else (), Column.ARGV)
+    for registry in registries:
+        records = (survey.snapshot.get(pid) for pid in own)
+        alike = [each for each in records if each is not None and commandline.matches(registry.match, each)]
+        if not alike:
+            continue
+        try:
+            listed = listed_pids(_ask(registry, root, until), registry.pids)
+        except TimeoutError:
+            skipped.append(Skipped(_name(registry), "it did not answer within the time budget"))
+            continue
+        except (UnavailableError, MalformedError, OSError) as error:
+            skipped.append(Skipped(_name(registry), str(error)))
+            continue
+        now = time.time()
+        for record in alike:
+            if record.pid in listed:
+                tracked[record.identity] = registry.name
+            elif _is_missing(record, registry, listed, survey, now):
+                untracked.setdefault(record.identity, registry.name)
+    return Listing({who: name for who, name in untracked.items() if who not in tracked}, tracked, tuple(skipped))
+
+
+def _is_missing(record: ProcessRecord, registry: Registry, listed: frozenset[int], survey: Survey, now: float) -> bool:
+    if record.started_at is None or now - record.started_at < registry.grace:
+        return False
+    chain = survey.snapshot.lineage(record.pid)
+    return all(each.ppid is not None for each in chain) and not any(each.pid in listed for each in chain)
+
+
+def _ask(registry: Registry, root: str | None, until: float) -> bytes:
+    """Return the raw answer; raise UnavailableError, TimeoutError or OSError."""
+    remaining(until)
+    if registry.url is not None:
+        return fetch(registry.url, until=until, allowed=registry.allow_hosts)
+    if root is None:
+        raise UnavailableError("it needs the folder of the configuration")
+    if registry.command is not None:
+        return _run(registry.command, root, until)
+    return _read(os.path.join(root, os.path.expanduser(registry.file or "")))
+
+
+def _read(path: str) -> bytes:
+    """Read a file that is one: a FIFO or a device would hold the sweep up."""
+    if not os.path.isfile(path):
+        raise UnavailableError(f"`{path}` is no file")
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise UnavailableError(f"`{path}` cannot be read: {(error.strerror or str(error)).lower()}") from error
+    if len(text) > _LARGEST:
+        raise UnavailableError(f"`{path}` is longer than {_LARGEST >> 20} MB")
+    return text
+
+
+def _run(command: str | tuple[str, ...], root: str, until: float) -> bytes:
+    """Run the command in a session of its own; what is left of it when the time is up is stopped."""
+    words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+    environment = {name: value for name, value in os.environ.items() if name not in _STAMP}
+    try:
+        child = subprocess.Popen(
+            words,
+            cwd=root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise UnavailableError(f"`{words[0]}` cannot be started: {(error.strerror or str(error)).lower()}") from error
+    with child:
+        try:
+            answer, _ = child.communicate(timeout=max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _stop_session(child.pid)
+            raise TimeoutError from None
+    if child.returncode != 0:
+        raise UnavailableError(f"its command ended with exit code {child.returncode}")
+    if len(answer) > _LARGEST:
+        raise UnavailableError(f"its answer is longer than {_LARGEST >> 20} MB")
+    return answer
+
+
+def _stop_session(leader: int) -> None:
+    """Stop the session we have made ourselves: the leader is our child and not reaped, so the number is its own."""
+    members = read_snapshot().session(leader)
+    steps = tuple(
+        Classified(each, Verdict.STOP, "registry-timeout", "the command of a registry took too long")
+        for each in members
+        if not each.is_zombie
+    )
+    drive(carry_out(KillPlan(steps=steps), deadline=time.monotonic()))
+
+
+def _name(registry: Registry) -> str:
+    return f"registry `{registry.name}`"
