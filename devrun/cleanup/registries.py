@@ -12,10 +12,9 @@ import os
 import subprocess
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from devrun.cleanup.joint import carry_out, drive
-from devrun.cleanup.values import Skipped
+from devrun.cleanup.values import Listing, Skipped
 from devrun.config.project import Registry
 from devrun.decide import commandline
 from devrun.decide.listed import MalformedError, listed_pids
@@ -27,14 +26,6 @@ from devrun.worktrees.survey import Survey
 
 _LARGEST = 4 << 20
 _STAMP = ("DEVRUN_RUN", "DEVRUN_SERVICE", "DEVRUN_WORKTREE")
-
-
-class Listing(NamedTuple):
-    """What the registries said: whom they miss, whom they list, and which of them said nothing."""
-
-    untracked: dict[ProcessIdentity, str]
-    tracked: dict[ProcessIdentity, str]
-    skipped: tuple[Skipped, ...]
 
 
 def consult(survey: Survey, registries: Sequence[Registry], *, root: str | None, until: float) -> Listing:
@@ -63,7 +54,8 @@ def consult(survey: Survey, registries: Sequence[Registry], *, root: str | None,
                 tracked[record.identity] = registry.name
             elif _is_missing(record, registry, listed, survey, now):
                 untracked.setdefault(record.identity, registry.name)
-    return Listing({who: name for who, name in untracked.items() if who not in tracked}, tracked, tuple(skipped))
+    missed = {who: name for who, name in untracked.items() if who not in tracked}
+    return Listing(untracked=missed, tracked=tracked, skipped=tuple(skipped))
 
 
 def _is_missing(record: ProcessRecord, registry: Registry, listed: frozenset[int], survey: Survey, now: float) -> bool:

@@ -17,9 +17,8 @@ from devrun.cleanup.joint import Steps, drive, journal, known_runs, plan_and_exe
 from devrun.cleanup.memory import file_row, lease_row, remember
 from devrun.cleanup.monitors import find_monitors
 from devrun.cleanup.pidfiles import find_leftovers, planned, remove
-from devrun.cleanup.registries import Listing, consult
 from devrun.cleanup.suspects import find_suspects
-from devrun.cleanup.values import GRACE, LeaseRow, Skipped, SweepReport
+from devrun.cleanup.values import GRACE, LeaseRow, Listing, Skipped, SweepReport
 from devrun.config.project import SweepSettings
 from devrun.decide.context import Context, KnownRun
 from devrun.decide.fate import Fate, judge
@@ -56,79 +55,102 @@ def sweeping(
     grace: float = GRACE,
 ) -> Steps[SweepReport]:
     """Sweep the machine as a generator, for a caller with a loop of its own."""
-    settings = SweepSettings() if settings is None else settings
-    runs = known_runs(state)
-    survey = Survey(_wanted(runs)) if survey is None else survey
-    until = time.monotonic() + settings.budget
-    places = make_places(
-        state, runs=[known.record for known in (runs or {}).values()], patterns=settings.paths, deadline=until
-    )
-    listing: Listing | None = None
-
-    def read(survey: Survey) -> Context:
-        nonlocal listing
-        survey.look_closely(_suspicious(survey, places, runs), places)
-        sockets = find_monitors(survey, places)
-        if listing is None:  # asked once: whoever appears after the answer is too young to be missed
-            listing = consult(survey, settings.registries, root=root, until=until)
-        suspects = find_suspects(survey, settings.suspects)
-        survey.look_closely([who.pid for who in (*sockets, *listing.untracked)], places)
-        survey.fill(who.pid for who in suspects)
-        return Context(
-            situation=Situation.SWEEP,
-            snapshot=survey.snapshot,
-            uid=survey.uid,
-            state_dir=state.path,
-            runs=runs,
-            surroundings=survey.surroundings,
-            runtimes=frozenset(settings.runtimes),
-            sockets=sockets,
-            untracked=listing.untracked,
-            tracked=listing.tracked,
-            suspects=suspects,
-        )
-
-    context = read(survey)
-    files, unread = find_leftovers(settings.pidfiles, root, context.snapshot)
+    question = _Question(state, settings or SweepSettings(), root)
+    survey = Survey(question.wanted) if survey is None else survey
+    context = question.ask(survey)
+    files, unread = find_leftovers(question.settings.pidfiles, root, context.snapshot)
     plan, results = yield from plan_and_execute(
-        context, again=lambda: read(Survey(_wanted(runs))), dry_run=dry_run, grace=grace
+        context, again=lambda: question.ask(Survey(question.wanted)), dry_run=dry_run, grace=grace
     )
-    leases = tuple(lease for lease in state.leases.all() if _is_gone(lease, places))
+    leases = tuple(lease for lease in state.leases.all() if _is_gone(lease, question.places))
     rows = tuple(planned(each) if dry_run else remove(each) for each in files)
     if not dry_run:
         journal(state, "sweep", results)
         leases = release(state, leases)
         remember(state, [lease_row("sweep", lease, "worktree-gone") for lease in leases])
         remember(state, [file_row("sweep", row) for row in rows])
-        _forget_old_runs(state, survey, runs)
-    problems = tuple(Skipped(what, why) for what, why in places.problems)
+        _forget_old_runs(state, survey, question.runs)
     return SweepReport(
         plan=plan,
         results=results,
         files=rows,
         leases=tuple(LeaseRow(worktree=lease.root, slot=lease.slot) for lease in leases),
-        skipped=(*problems, *(listing.skipped if listing else ()), *unread),
+        skipped=(*question.skipped, *unread),
     )
 
 
-def _wanted(runs: dict[str, KnownRun] | None) -> Column:
-    """Return the columns that are read of everybody.  Where no run is known, no stamp can convict."""
-    return Column.CWD | Column.ENVIRONMENT if runs else Column.CWD
+class _Question:
+    """One sweep: what it may ask of whom, until when, and what it was told already."""
 
+    def __init__(self, state: State, settings: SweepSettings, root: str | None) -> None:
+        self.settings = settings
+        self.runs = known_runs(state)
+        self._state_dir = state.path
+        self._root = root
+        self._until = time.monotonic() + settings.budget
+        self._listing: Listing | None = None
+        self.places = make_places(
+            state,
+            runs=[known.record for known in (self.runs or {}).values()],
+            patterns=settings.paths,
+            deadline=self._until,
+        )
 
-def _suspicious(survey: Survey, places: Places, runs: dict[str, KnownRun] | None) -> list[int]:
-    """Return who is worth a closer look: their folder may be gone, or they carry the stamp of a run."""
-    own = survey.own_pids
-    survey.fill(own, _wanted(runs))
-    found = []
-    for pid in own:
-        record = survey.snapshot.get(pid)
-        if record is None:
-            continue
-        is_stamped = record.stamp is not None and runs is not None and record.stamp.run in runs
-        if is_stamped or (record.cwd is not None and places.is_suspicious(record.cwd)):
-            found.append(pid)
-    return found
+    @property
+    def wanted(self) -> Column:
+        """The columns that are read of everybody.  Where no run is known, no stamp can convict."""
+        return Column.CWD | Column.ENVIRONMENT if self.runs else Column.CWD
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What gave no answer."""
+        problems = tuple(Skipped(what, why) for what, why in self.places.problems)
+        return problems if self._listing is None else (*problems, *self._listing.skipped)
+
+    def ask(self, survey: Survey) -> Context:
+        """Gather the facts; a later reading of the machine asks git and the registries nothing again."""
+        survey.look_closely(self._suspicious(survey), self.places)
+        sockets = find_monitors(survey, self.places)
+        if self._listing is None:  # whoever appears after the answer is too young to be missed in it
+            self._listing = self._consult(survey)
+        untracked = self._listing.untracked
+        suspects = find_suspects(survey, self.settings.suspects)
+        survey.look_closely([who.pid for who in (*sockets, *untracked)], self.places)
+        survey.fill(who.pid for who in suspects)
+        return Context(
+            situation=Situation.SWEEP,
+            snapshot=survey.snapshot,
+            uid=survey.uid,
+            state_dir=self._state_dir,
+            runs=self.runs,
+            surroundings=survey.surroundings,
+            runtimes=frozenset(self.settings.runtimes),
+            sockets=sockets,
+            untracked=untracked,
+            tracked=self._listing.tracked,
+            suspects=suspects,
+        )
+
+    def _consult(self, survey: Survey) -> Listing:
+        if not self.settings.registries:
+            return Listing()
+        from devrun.cleanup.registries import consult
+
+        return consult(survey, self.settings.registries, root=self._root, until=self._until)
+
+    def _suspicious(self, survey: Survey) -> list[int]:
+        """Return who is worth a closer look: their folder may be gone, or they carry the stamp of a run."""
+        runs, own = self.runs, survey.own_pids
+        survey.fill(own, self.wanted)
+        found = []
+        for pid in own:
+            record = survey.snapshot.get(pid)
+            if record is None:
+                continue
+            is_stamped = record.stamp is not None and runs is not None and record.stamp.run in runs
+            if is_stamped or (record.cwd is not None and self.places.is_suspicious(record.cwd)):
+                found.append(pid)
+        return found
 
 
 def _is_gone(lease: Lease, places: Places) -> bool:

@@ -135,6 +135,14 @@ class Skipped(Struct, frozen=True):
     why: str
 
 
+class Listing(Struct, frozen=True):
+    """What the registries said: whom they miss and whom they list, by name, and which of them said nothing."""
+
+    untracked: Mapping[ProcessIdentity, str] = {}
+    tracked: Mapping[ProcessIdentity, str] = {}
+    skipped: tuple[Skipped, ...] = ()
+
+
 class SweepReport(CleanupReport, frozen=True):
     """A sweep or a reap."""
 
