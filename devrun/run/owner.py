@@ -9,7 +9,7 @@ from devrun.decide.programs import AGENT, EDITOR, TERMINAL, kind
 from devrun.model import ProcessRecord
 from devrun.run.binding import Launch, find_binding, named_owner
 from devrun.run.plan import Binding
-from devrun.system.processes import Column, read_details, read_snapshot
+from devrun.system.processes import Column, read_details, read_lineage
 
 _OWNERS = frozenset({AGENT, EDITOR, TERMINAL})
 
@@ -20,10 +20,10 @@ def find_owner(*, pid: int | None, automatic: bool, detached: bool = False) -> B
     `pid` is `--owner-pid` (raises UsageError when nobody living has it), `automatic` is `--owner
     auto`.  A run without a terminal, or started with `&` from a script, looks for an owner unasked.
     """
-    snapshot = read_snapshot()
     if pid is not None:
-        return Binding(owner=named_owner(pid, snapshot))
-    lineage = [record.pid for record in snapshot.lineage(snapshot.self_pid)]
+        return Binding(owner=named_owner(pid, read_lineage(pid)))
+    snapshot = read_lineage(os.getpid())
+    lineage = [record.pid for record in snapshot]
     launch = Launch(
         detached=detached,
         hangup_ignored=signal.getsignal(signal.SIGHUP) is signal.SIG_IGN,

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -48,10 +48,10 @@ _NO_NAMESPACE = 0
 _Fact = TypeVar("_Fact")
 
 
-def read_rows(columns: Column = NOTHING) -> Iterator[ProcessRecord]:
-    """Yield the cheap columns of everybody, in the order of their pids, with `columns` the dear ones of this user's."""
+def read_rows(columns: Column = NOTHING, pids: Iterable[int] | None = None) -> Iterator[ProcessRecord]:
+    """Yield the cheap columns of everybody (of `pids`), in the order of their pids, with `columns` the dear ones of this user's."""
     euid = os.geteuid()
-    for pid in psutil.pids():
+    for pid in psutil.pids() if pids is None else pids:
         try:
             process = psutil.Process(pid)
             with process.oneshot():

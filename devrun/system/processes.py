@@ -30,6 +30,7 @@ __all__ = [
     "is_portable",
     "prepare",
     "read_details",
+    "read_lineage",
     "read_snapshot",
 ]
 
@@ -37,8 +38,8 @@ __all__ = [
 class Table(Protocol):
     """What a backend offers; a module is one."""
 
-    def read_rows(self, columns: Column = NOTHING, /) -> Iterator[ProcessRecord]:
-        """Yield the cheap columns of everybody, the dear `columns` of this user's processes."""
+    def read_rows(self, columns: Column = NOTHING, pids: Iterable[int] | None = None, /) -> Iterator[ProcessRecord]:
+        """Yield the cheap columns of everybody (of `pids`), the dear `columns` of this user's processes."""
         ...
 
     def read_facts(self, record: ProcessRecord, columns: Column, /) -> ProcessRecord | None:
@@ -75,6 +76,19 @@ def read_snapshot(*, listeners: bool = False, columns: Column = NOTHING) -> Proc
         boot_id=boot_id(),
         listeners=found,
     )
+
+
+def read_lineage(pid: int) -> ProcessSnapshot:
+    """Read the cheap columns of a process and its ancestors alone: a walk of a few steps, however full the machine."""
+    rows: dict[int, ProcessRecord] = {}
+    above: int | None = pid
+    while above and above not in rows:
+        found = next(iter(_table().read_rows(NOTHING, (above,))), None)
+        if found is None:
+            break
+        rows[above] = found
+        above = found.ppid
+    return ProcessSnapshot(rows.values(), self_pid=os.getpid(), boot_id=boot_id())
 
 
 def read_details(snapshot: ProcessSnapshot, pids: Iterable[int], columns: Column = Column.ALL) -> ProcessSnapshot:

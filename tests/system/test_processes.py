@@ -16,7 +16,7 @@ from devrun.errors import DevrunError
 from devrun.model import ProcessIdentity
 from devrun.system import linux_table, portable_table
 from devrun.system import processes as module
-from devrun.system.processes import Column, boot_id, has_ended, identify, read_details, read_snapshot
+from devrun.system.processes import Column, boot_id, has_ended, identify, read_details, read_lineage, read_snapshot
 from tests.support.processes import wait_gone, wait_until
 
 
@@ -77,6 +77,14 @@ def test_children_and_descendants_follow_from_the_parent_links(backend, processe
 
 
 @pytest.mark.linux
+def test_a_lineage_is_read_without_the_rest_of_the_table(backend, monkeypatch):
+    whole = [record.identity for record in read_snapshot().lineage(os.getpid())]
+    monkeypatch.setattr(linux_table.os, "listdir", None)
+    monkeypatch.setattr(portable_table.psutil, "pids", None)
+    assert [record.identity for record in read_lineage(os.getpid())] == whole
+    assert len(read_lineage(2**22 + 1)) == 0
+
+
 def test_both_backends_give_the_same_token():
     assert linux_table.identify(os.getpid()) == portable_table.identify(os.getpid())
     assert linux_table.boot_id() == portable_table.boot_id()
