@@ -1,4 +1,8 @@
-"""Sweep and reap on real processes and real git."""
+"""Sweep and reap on real processes and real git.
+
+Other tests sweep the same machine at the same time.  So worktrees here lie in `trees/`, which only
+the settings of these tests name, or are known by a lease of this test's state folder.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,22 @@ import shutil
 import time
 
 from devrun.cleanup import reap, sweep
+from devrun.config.project import SweepSettings
 from devrun.model import FileId, Outcome, RunRecord
 from devrun.state.leases import Lease
 from devrun.state.runs import KEEPER_LOCK
 from devrun.system.locks import FileLock
 from devrun.system.processes import boot_id
 from devrun.worktrees.locate import locate
-from tests.support.processes import lives
+from tests.support.processes import lives, wait_gone
 
 
 def nested(repository, name):
-    return repository.worktree(name, os.path.join(repository.path, ".worktrees", name))
+    return repository.worktree(name, os.path.join(repository.path, "trees", name))
+
+
+def settings(repository):
+    return SweepSettings(paths=(f"{repository.path}/trees/*",))
 
 
 def a_lease(path, slot=1):
@@ -41,14 +50,14 @@ def test_an_orphan_of_a_gone_worktree_is_stopped_and_its_bystanders_live(state, 
     orphan, sibling = server(path), server(live)
     bystander(cwd=repository.path)
     repository.remove(path)
-    report = sweep(state, dry_run=True)
+    report = sweep(state, dry_run=True, settings=settings(repository))
     assert mine(report, orphan, sibling) == {orphan.pid}
     assert lives(orphan.process)
-    report = sweep(state)
+    report = sweep(state, settings=settings(repository))
     assert mine(report, orphan, sibling) == {orphan.pid}
     assert not lives(orphan.process)
     assert lives(sibling.process)
-    assert not mine(sweep(state), orphan)
+    assert not mine(sweep(state, settings=settings(repository)), orphan)
 
 
 def test_a_stamped_process_of_a_dead_run_is_stopped_wherever_it_went(state, repository, server, staged_run):
@@ -83,7 +92,7 @@ def test_a_repository_that_git_refuses_keeps_everything_and_is_named(state, repo
     repository.remove(path)
     os.rename(os.path.join(repository.path, ".git", "HEAD"), os.path.join(repository.path, ".git", "HEAD.off"))
     state.leases.put(a_lease_of_gone(path, repository), {})
-    report = sweep(state)
+    report = sweep(state, settings=settings(repository))
     assert not mine(report, orphan)
     assert lives(orphan.process)
     assert [each.what for each in report.skipped] == [os.path.join(repository.path, ".git")]
@@ -95,6 +104,21 @@ def a_lease_of_gone(path, repository):
         identity=os.path.join(git_dir, "worktrees", "a"), root=path, repository=git_dir, slug="a", is_main=False,
         slot=1, stride=10, pinned=False, bases=(), claimed_at=0.0,
     )  # fmt: skip
+
+
+def test_trash_inside_a_git_dir_and_predecessors_need_no_pattern(state, repository, server):
+    """These are orphans to everybody: a sweep of another test may get them first."""
+    trashed, emptied, again = (repository.worktree(name) for name in ("a", "b", "c"))
+    orphans = [server(path) for path in (trashed, emptied, again)]
+    trash = os.path.join(repository.path, ".git", "wt", "trash")
+    os.makedirs(trash)
+    os.rename(trashed, os.path.join(trash, "a"))
+    os.rename(emptied, os.path.join(trash, "b"))
+    shutil.rmtree(os.path.join(trash, "b"))
+    repository.remove(again)
+    repository.git("worktree", "add", "-q", again, "c")
+    sweep(state)
+    assert wait_gone(each.process for each in orphans) == []
 
 
 def test_sixty_orphans_take_one_grace(state, repository, processes):
@@ -111,7 +135,7 @@ def test_sixty_orphans_take_one_grace(state, repository, processes):
     parent = processes.python(code, cwd=path, start_new_session=True)
     shutil.rmtree(path)
     started = time.monotonic()
-    report = sweep(state, grace=1.0)
+    report = sweep(state, grace=1.0, settings=settings(repository))
     assert time.monotonic() - started < 4
     results = [each for each in report.results if each.step.record.pid in {parent.pid, *parent.facts["pids"]}]
     assert [each.outcome for each in results] == [Outcome.KILLED] * 60

@@ -1,6 +1,7 @@
 """The zoo: about thirty guilty and thirty innocent processes at once, all real, in real worktrees.
 
-Exactly the guilty die, the dry run announces exactly them before, and a second sweep is silent.
+Exactly the guilty die, the dry run announces exactly them before, and a second sweep is silent.  Other
+tests sweep the same machine, so the guilty are so by the configuration and the state of this test only.
 """
 
 from __future__ import annotations
@@ -87,11 +88,11 @@ def zoo(processes, terminal, tmp_path, state, monkeypatch):
 
 def plant_the_guilty(zoo, repository, staged_run):
     """Return what has to happen to the folders once everybody stands in them."""
-    nested = {name: os.path.join(repository.path, ".worktrees", name) for name in ("a", "b", "again", "watched")}
+    nested = {name: os.path.join(repository.path, "trees", name) for name in ("a", "b", "watched")}
     for name, path in nested.items():
         repository.worktree(name, path)
-    agent = repository.worktree("agent", os.path.join(repository.path, ".claude", "worktrees", "agent"))
-    leased, trashed, emptied = (repository.worktree(name) for name in ("leased", "trashed", "emptied"))
+    inner = repository.worktree("inner", os.path.join(nested["watched"], "trees", "inner"))
+    leased = repository.worktree("leased")
     zoo.state.leases.put(a_lease(leased), {})
     os.makedirs(os.path.join(nested["a"], "apps", "web"))
     for name, code in (("plain", QUIET), ("listens", LISTENER), ("ignores TERM", STUBBORN), ("forked", FORKED)):
@@ -101,11 +102,12 @@ def plant_the_guilty(zoo, repository, staged_run):
     zoo.plant("removed by git: in a sub-folder", os.path.join(nested["a"], "apps", "web"), guilty=True)
     zoo.plant("removed by rm -rf", nested["b"], guilty=True)
     zoo.plant("removed by rm -rf: listens", nested["b"], LISTENER, guilty=True)
-    zoo.plant("an agent's worktree", agent, guilty=True)
+    zoo.plant("nested in another worktree", inner, guilty=True)
     zoo.plant("known by its lease", leased, guilty=True)
-    zoo.plant("moved to trash", trashed, guilty=True)
-    zoo.plant("moved to trash, emptied", emptied, guilty=True)
-    zoo.plant("predecessor of a re-created worktree", nested["again"], guilty=True)
+    zoo.plant("known by its lease: a tree of it", leased, FORKED, guilty=True)
+    zoo.plant_command(
+        "node, where the machine has one", [shutil.which("node") or sys.executable, "-i"], leased, guilty=True
+    )
     dead = staged_run("dead", repository.path)
     zoo.plant("dead run: at home", repository.path, guilty=True, stamp=dead.stamp)
     zoo.plant("dead run: listens", repository.path, LISTENER, guilty=True, stamp=dead.stamp)
@@ -119,20 +121,13 @@ def plant_the_guilty(zoo, repository, staged_run):
     orphaned_run = staged_run("of-b", nested["watched"])
 
     def happen():
-        for path in (nested["a"], agent, leased, nested["again"], nested["watched"]):
+        for path in (nested["a"], leased, inner, nested["watched"]):
             repository.remove(path)
         shutil.rmtree(nested["b"])
-        trash = os.path.join(repository.path, ".git", "wt", "trash")
-        os.makedirs(trash)
-        for path in (trashed, emptied):
-            os.rename(path, os.path.join(trash, os.path.basename(path)))
-        shutil.rmtree(os.path.join(trash, "emptied"))
-        repository.git("worktree", "add", "-q", nested["again"], "again")
         shutil.rmtree(gone.path)
         os.makedirs(nested["watched"])
         zoo.plant("a watcher's folder, stamped", nested["watched"], guilty=True, stamp=orphaned_run.stamp)
         zoo.plant("a watcher's folder, not stamped", nested["watched"], guilty=False)
-        zoo.plant("lives in the re-created worktree", nested["again"], guilty=False)
         dead.die()
         orphaned_run.die()
 
@@ -141,17 +136,17 @@ def plant_the_guilty(zoo, repository, staged_run):
 
 def plant_the_innocent(zoo, repository, make_repository, staged_run):
     """Return what has to happen to the folders once everybody stands in them."""
-    gone = repository.worktree("crowd", os.path.join(repository.path, ".worktrees", "crowd"))
-    live = repository.worktree("live", os.path.join(repository.path, ".worktrees", "live"))
+    gone = repository.worktree("crowd", os.path.join(repository.path, "trees", "crowd"))
+    live = repository.worktree("live", os.path.join(repository.path, "trees", "live"))
     moved, by_hand, short = (repository.worktree(name) for name in ("moved", "by-hand", "cro"))
     for slot, path in enumerate((moved, by_hand), start=5):
         zoo.state.leases.put(a_lease(path, slot), {})
     dist = os.path.join(live, "dist")
     os.makedirs(dist)
-    plain = os.path.join(repository.path, ".worktrees", "only-a-folder")
+    plain = os.path.join(repository.path, "trees", "only-a-folder")
     os.makedirs(plain)
     silent = make_repository("silent")
-    of_silent = silent.worktree("x", os.path.join(silent.path, ".worktrees", "x"))
+    of_silent = silent.worktree("x", os.path.join(silent.path, "trees", "x"))
     for name in (
         "vim",
         "code",
@@ -219,7 +214,12 @@ def test_exactly_the_guilty_die_as_announced_and_the_second_sweep_is_silent(
     ]
     for happen in happenings:
         happen()
-    monkeypatch.chdir("/")
+    repository.write(
+        {
+            "services.yaml": f"services: {{web: {{command: node x}}}}\nsweep: {{paths: ['{zoo.folder}/*/trees/*', '{zoo.folder}/*/trees/*/trees/*']}}\n"
+        }
+    )
+    monkeypatch.chdir(repository.path)
     everybody = zoo.guilty | zoo.innocent
     announced = swept(capsys, "--dry-run")
     assert {everybody[pid] for pid in announced if pid in everybody} == set(zoo.guilty.values())

@@ -88,10 +88,11 @@ def test_a_dry_run_writes_no_state(project, capsys, isolated):
 
 
 def test_sweep_tells_what_it_stopped_and_is_silent_the_second_time(repository, capsys, server, monkeypatch):  # noqa: F811
-    path = repository.worktree("a", os.path.join(repository.path, ".worktrees", "a"))
+    path = repository.worktree("a", os.path.join(repository.path, "trees", "a"))
     orphan = server(path)
     repository.remove(path)
-    monkeypatch.chdir("/")
+    repository.write({"services.yaml": f"services: {{web: {{command: node x}}}}\nsweep: {{paths: ['{repository.path}/trees/*']}}\n"})
+    monkeypatch.chdir(repository.path)
     assert main(["sweep", "--dry-run"]) == 0
     assert f"would stop {orphan.pid} " in capsys.readouterr().out
     assert main(["sweep", "--explain"]) == 0

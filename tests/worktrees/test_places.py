@@ -23,12 +23,21 @@ from devrun.worktrees.survey import make_places, worktree_is_gone
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's word on deleted folders is Linux's")
 
 
+# A sweep of another test, which shares the machine, spares what carries a stamp it does not know.
+OF_ANOTHER_STATE = {
+    "DEVRUN_RUN": "r",
+    "DEVRUN_SERVICE": "s",
+    "DEVRUN_WORKTREE": "/nowhere",
+    "DEVRUN_STATE_DIR": "/nowhere",
+}
+
+
 @pytest.fixture
 def stand(processes):
     """Start a process in a folder; the answer says what became of it, whenever it is asked."""
 
     def start(folder, *, started_at=None):
-        child = processes.python("ready(); rest()", cwd=folder)
+        child = processes.python("ready(); rest()", cwd=folder, env={**os.environ, **OF_ANOTHER_STATE})
 
         def ask(places):
             record = read_details(read_snapshot(), [child.pid], Column.CWD).get(child.pid)
