@@ -149,8 +149,8 @@ class Arena:
         while not condition():
             if time.monotonic() >= until:
                 return False
-            open_ones = [each for each in self.terminals if not each.closed]
-            if not any([each.pump() for each in open_ones]):
+            read = [each.pump() for each in self.terminals if not each.closed]
+            if not any(read):
                 select.select([], [], [], 0.005)
         return True
 

@@ -1,0 +1,132 @@
+"""A worktree that goes away under a run ends it; one that git moves does not.  Nor does devrun need its own files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+
+import pytest
+
+from devrun.model import FileId
+from devrun.run.watch import PULSE
+from devrun.worktrees.locate import locate
+from devrun.worktrees.survey import worktree_is_gone
+from tests.support.arena import supervisor_of
+from tests.support.processes import ABSENCE_WINDOW, nothing_happens
+from tests.support.readme import ROOT
+
+
+def two_looks():
+    """Let the watch of the worktree look twice at least."""
+    for _ in range(int(2 * PULSE / ABSENCE_WINDOW) + 1):
+        nothing_happens()
+
+
+@pytest.fixture
+def running(repository, handshake, up):
+    """Start a run with a tree and a daemon in a linked worktree; return the run and the worktree."""
+    root = repository.worktree("feature")
+    services = {name: {"command": handshake.text(name), "stop": {"timeout": 1}} for name in ("tree", "daemon")}
+    repository.write({"services.yaml": json.dumps({"services": services})}, root)
+    run = up(cwd=root)
+    handshake.wait_shapes("tree", "daemon")
+    return run, root
+
+
+def recreate(repository, root):
+    repository.remove(root)
+    repository.git("worktree", "add", "-q", root, "feature")
+
+
+def trash(repository, root):
+    folder = os.path.join(repository.path, ".git", "wt", "trash")
+    os.makedirs(folder)
+    os.rename(root, os.path.join(folder, "feature-20260101"))
+
+
+LOSSES = {
+    "removed by git": (lambda repository, root: repository.remove(root), "is gone"),
+    "removed by rm": (lambda _repository, root: shutil.rmtree(root), "is gone"),
+    "moved to trash": (trash, "is gone"),
+    "moved away": (lambda _repository, root: os.rename(root, f"{root}-moved"), "is gone"),
+    "re-created": (recreate, "was re-created"),
+    "replaced by a folder": (lambda _repository, root: (shutil.rmtree(root), os.mkdir(root)), "was re-created"),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_run_whose_worktree_is_lost_ends_and_says_why(running, repository, handshake, loss):
+    run, root = running
+    lose, words = LOSSES[loss]
+    lose(repository, root)
+    assert run.wait() == 1
+    assert f"worktree `{root}` {words}" in run.output
+    assert handshake.wait_gone()
+
+
+def test_a_worktree_that_git_moves_takes_its_run_along(running, repository, handshake):
+    run, root = running
+    repository.git("worktree", "move", root, f"{root}-elsewhere")
+    two_looks()
+    assert len(handshake.living()) == len(handshake.reported)
+    assert run.stop() == 130
+
+
+def test_an_unmounted_worktree_is_not_lost(repository):
+    """What is left of the path lies on another device than the worktree did."""
+    found = locate(repository.worktree("feature"))
+    assert found.file_id is not None
+    shutil.rmtree(found.root)
+    assert worktree_is_gone(found) is not None
+    elsewhere = FileId(found.file_id.device + 1, found.file_id.inode)
+    unmounted = type(found)(
+        root=found.root,
+        identity=found.identity,
+        repository=found.repository,
+        is_main=found.is_main,
+        slug=found.slug,
+        file_id=elsewhere,
+    )
+    assert worktree_is_gone(unmounted) is None
+
+
+@pytest.fixture
+def own_environment(tmp_path):
+    """Install devrun into a virtual environment of its own, below the worktree; return its program."""
+    folder = tmp_path / "worktree" / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = folder / "lib" / version / "site-packages"
+    for name in ("psutil", "msgspec", "yaml", "_yaml", "honcho", "dotenv", "jmespath", "rich", "shtab"):
+        source = os.path.join(sysconfig.get_path("platlib"), name)
+        if os.path.isdir(source):
+            shutil.copytree(source, packages / name)
+    shutil.copytree(os.path.join(ROOT, "devrun"), packages / "devrun")
+    return [str(folder / "bin" / "python"), "-m", "devrun", "up"], folder
+
+
+@pytest.mark.parametrize("ending", ["Ctrl-C", "supervisor killed", "worktree removed"])
+def test_a_run_ends_well_when_devrun_itself_has_been_deleted(own_environment, handshake, up, ending):
+    argv, folder = own_environment
+    root = folder.parent
+    services = {
+        name: {"command": handshake.text(name), "stop": {"timeout": 1}} for name in ("reforker", "daemon", "stubborn")
+    }
+    (root / "services.yaml").write_text(json.dumps({"services": services}))
+    run = up(argv=argv, cwd=root)
+    handshake.wait_shapes(*services)
+    shutil.rmtree(root if ending == "worktree removed" else folder)
+    expected = {"Ctrl-C": 130, "supervisor killed": 137, "worktree removed": 1}[ending]
+    if ending == "Ctrl-C":
+        run.send(signal.SIGINT)
+    elif ending == "supervisor killed":
+        supervisor = supervisor_of(run.process)
+        supervisor.kill()
+    assert run.wait() == expected, run.output
+    assert "Traceback" not in run.output
+    assert handshake.wait_gone()
