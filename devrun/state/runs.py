@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import time
 from collections.abc import Collection, Iterator
 
@@ -144,7 +143,7 @@ class Runs:
         for run in old:  # the record first: a folder without a record is litter, the reverse stays unknown
             with self._database.writing():
                 self._database.execute("DELETE FROM runs WHERE id = ?", (run.id,))
-            shutil.rmtree(self.folder(run.id), ignore_errors=True)
+            _remove_folder(self.folder(run.id))
         return (*(run.id for run in old), *self._prune_litter(in_use, moment))
 
     def _prune_litter(self, in_use: Collection[str], moment: float) -> Iterator[str]:
@@ -162,7 +161,7 @@ class Runs:
             held = any(os.path.lexists(lock) and probe(lock) is not Liveness.DEAD for lock in locks)
             with contextlib.suppress(OSError):
                 if not held and moment - os.lstat(path).st_mtime > _ABANDONED_SECONDS:
-                    shutil.rmtree(path, ignore_errors=True)
+                    _remove_folder(path)
                     yield name
 
     def _put(self, record: RunRecord) -> None:
@@ -170,6 +169,12 @@ class Runs:
             "INSERT OR REPLACE INTO runs (id, identity, started_at, ended_at, record) VALUES (?, ?, ?, ?, ?)",
             (record.id, record.worktree_identity, record.started_at, record.ended_at, msgspec.json.encode(record)),
         )
+
+
+def _remove_folder(path: str) -> None:
+    from shutil import rmtree  # it loads four compressors, and few starts have something to remove
+
+    rmtree(path, ignore_errors=True)
 
 
 def _processes_are_gone(run: RunRecord) -> bool:

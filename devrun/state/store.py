@@ -8,7 +8,6 @@ before, open it again behind.  Every method raises StateError when the database 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from typing import Self
 
@@ -17,6 +16,8 @@ from devrun.state.folder import prepare_folder, state_folder, unusable
 from devrun.state.journal import Journal
 from devrun.state.leases import Leases
 from devrun.state.runs import Runs
+
+_LONGEST_NAME = 128  # of a lock, in bytes: encrypted file systems take 143
 
 
 def open_state(*, create: bool = True, path: str | None = None) -> State:
@@ -72,5 +73,14 @@ class State:
         if self.writable:
             with explained(folder):
                 os.makedirs(folder, mode=0o700, exist_ok=True)
-        name = hashlib.sha256(os.fsencode(identity)).hexdigest()[:32]
-        return os.path.join(folder, f"{name}.lock")
+        return os.path.join(folder, f"{_file_name(identity)}.lock")
+
+
+def _file_name(identity: str) -> str:
+    """Return a file name that no other identity has: the path without its slashes, a hash when that is too long."""
+    name = identity.replace("%", "%25").replace("/", "%2f")
+    if len(os.fsencode(name)) <= _LONGEST_NAME:
+        return name
+    from hashlib import sha256  # OpenSSL takes 2 ms to load
+
+    return sha256(os.fsencode(identity)).hexdigest()

@@ -7,7 +7,6 @@ name has to be changed (case, characters, length, a reserved word), a hash of it
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 MAIN = "main"
@@ -20,5 +19,7 @@ def make_slug(name: str, *, reserved: bool = False) -> str:
     slug = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-_")
     if slug == name and not reserved and len(slug) <= _LONGEST:
         return slug
-    mark = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:6]
+    from hashlib import sha256  # OpenSSL takes 2 ms to load, and most names need no mark
+
+    mark = sha256(name.encode(errors="surrogateescape")).hexdigest()[:6]
     return f"{slug[: _LONGEST - 7].rstrip('-_') or 'worktree'}-{mark}"
