@@ -2,12 +2,13 @@
 
 Variables that point git at another repository (a hook's GIT_DIR, …) are not passed on, nor any
 translation; GIT_OPTIONAL_LOCKS=0 keeps reading commands from writing the index.
+
+`subprocess` is imported by whoever asks: most starts, guards and sweeps have nothing to ask git.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -47,6 +48,8 @@ def run_git(
     args: Sequence[str], *, cwd: str, timeout: float | None = TIMEOUT, variables: Mapping[str, str] | None = None
 ) -> GitAnswer | None:
     """Run git in `cwd`, with further `variables`; None when it cannot run or took longer than `timeout`."""
+    import subprocess
+
     try:
         done = subprocess.run(
             ["git", *args],
@@ -67,6 +70,8 @@ def show_git(args: Sequence[str], *, cwd: str) -> int | None:
 
     For a checkout, whose progress people want to see while stdout stays the command's answer.
     """
+    import subprocess
+
     try:
         done = subprocess.run(
             ["git", *args], cwd=cwd, env=git_environment(), stdin=subprocess.DEVNULL, stdout=2, check=False
