@@ -109,7 +109,7 @@ class ProcessRecord(Struct, frozen=True):
         if not words:
             return self.name or f"pid {self.pid}"
         line = " ".join(" ".join([words[0].rpartition("/")[2] or words[0], *words[1:]]).split())
-        return line if len(line) <= 80 else line[:79]  # noqa: PLR2004 - a terminal's width + "…"
+        return line if len(line) <= 80 else line[:79] + "…"  # noqa: PLR2004 - a terminal's width
 
     @property
     def is_zombie(self) -> bool:

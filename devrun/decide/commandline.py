@@ -23,7 +23,7 @@ def matches(pattern: str, record: ProcessRecord, /) -> bool:
     """Say whether `pattern` is part of the command line of `record`."""
     if not pattern.strip() or _BARRIER in pattern or not record.argv:
         return False
-    first = pattern.split()[0]  # a cheap look that spares most processes the careful one
+    first = pattern.split(maxsplit=1)[0]  # a cheap look that spares most processes the careful one
     if not any(first in word for word in (*record.argv, record.exe or "", record.script or "")):
         return False
     return any(pattern in line for line in command_lines(record))

@@ -149,9 +149,15 @@ def protected(record: ProcessRecord, context: Context, /) -> Veto | None:
     return Veto(kind, _PROTECTED[kind])
 
 
-def shared_daemon(record: ProcessRecord, _context: Context, /) -> Veto | None:
-    """Daemons that all worktrees share (watchman, gradle, bazel, adb, docker, …)."""
+def shared_daemon(record: ProcessRecord, context: Context, /) -> Veto | None:
+    """Daemons that all worktrees share (watchman, gradle, bazel, adb, docker, …).
+
+    In a teardown one that still hangs on its anchor (`docker run`, `podman`) is the service's command
+    itself; one that forked away is a daemon, even in the same session.
+    """
     if programs.kind(record) != programs.DAEMON:
+        return None
+    if context.situation is TEARDOWN and context.in_made_session(record) and context.is_attached(record):
         return None
     return Veto("shared-daemon", "is a daemon that other worktrees share")
 
@@ -234,7 +240,7 @@ VETOES: tuple[VetoRow, ...] = (
     VetoRow(forward, EVERYWHERE, even_ours=False),
     VetoRow(live_run, EVERYWHERE, even_ours=False),
     VetoRow(protected, EVERYWHERE, even_ours=False),
-    VetoRow(shared_daemon, EVERYWHERE, even_ours=False),
+    VetoRow(shared_daemon, EVERYWHERE, even_ours=True),
     VetoRow(sheltered, EVERYWHERE, even_ours=False),
     VetoRow(live_worktree, EVERYWHERE, even_ours=False),
     VetoRow(configured_suspect, frozenset({SWEEP}), even_ours=True),

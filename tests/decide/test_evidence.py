@@ -227,3 +227,21 @@ def test_a_teardown_spares_and_reports_what_a_service_opened_for_a_person():
     plan = decide(a_context(browser, renderer, tmux, vim, server, situation=TEARDOWN, default_place=None))
     assert plan.is_empty
     assert {each.record.pid: each.reason for each in plan.spared} == {200: "browser", 202: "terminal"}
+
+
+def test_a_shared_daemon_that_hangs_on_its_anchor_is_the_service_and_one_that_forked_away_is_not():
+    anchor = a_program("/bin/sh", pid=150, ppid=SELF, sid=150)
+    command = a_program("/usr/bin/docker", "run", "x", pid=200, ppid=150, sid=150)
+    daemon = a_program("/usr/bin/watchman", pid=201, ppid=SELF, sid=150)
+    tree = Tree(leaders={"web": identity(150)})
+    plan = decide(a_context(anchor, command, daemon, situation=TEARDOWN, default_place=None, tree=tree))
+    assert [step.record.pid for step in plan.steps] == [200]
+    assert [(each.record.pid, each.reason) for each in plan.spared] == [(201, "shared-daemon")]
+
+
+def test_a_run_of_another_boot_has_no_members():
+    from devrun.model import Liveness
+    from tests.support.decisions import a_run
+
+    runs = {"live": a_run("live", Liveness.LIVE, boot_id="earlier", groups={"web": identity(150)})}
+    assert row(a_context(a_process(sid=150), runs=runs)).verdict is Verdict.STOP
