@@ -216,7 +216,7 @@ def test_exactly_the_guilty_die_as_announced_and_the_second_sweep_is_silent(
         happen()
     repository.write(
         {
-            "services.yaml": f"services: {{web: {{command: node x}}}}\nsweep: {{paths: ['{zoo.folder}/*/trees/*', '{zoo.folder}/*/trees/*/trees/*']}}\n"
+            "services.yaml": f"services: {{web: {{command: node x}}}}\nsweep: {{paths: ['{zoo.folder}/*/trees/*', '{zoo.folder}/*/trees/*/trees/*'], budget: 20}}\n"
         }
     )
     monkeypatch.chdir(repository.path)
