@@ -6,12 +6,10 @@ group number from being given to a stranger.  Everybody else is waited for as so
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
+from devrun.system import waiting
 from devrun.system.processes import read_snapshot
-
-_WAIT_FLAGS = os.WEXITED | os.WNOHANG
 
 
 class Children:
@@ -36,16 +34,15 @@ class Children:
 
     def reap(self) -> None:
         """Wait for every ended child that nobody keeps.  Call after SIGCHLD."""
-        while True:
-            try:
-                ended = os.waitid(os.P_ALL, 0, _WAIT_FLAGS | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if ended is None:
-                return
-            if ended.si_pid in self._kept:
-                break  # it would be shown again and again, and hide the others
-            self._reap(ended.si_pid)
+        for pid in tuple(self._watched):
+            if pid not in self._kept:
+                self._reap(pid)
+        while (ended := waiting.find_ended_child()) is not None:
+            if ended in self._kept:
+                break  # it would be found again and again, and hide the others
+            self._reap(ended)
+        else:
+            return
         snapshot = read_snapshot()  # rare: an anchor was killed from outside and its tree lives on
         for child in snapshot.children(snapshot.self_pid):
             if child.pid not in self._kept:
@@ -53,12 +50,12 @@ class Children:
 
     def _reap(self, pid: int) -> bool:
         try:
-            ended = os.waitid(os.P_PID, pid, _WAIT_FLAGS)
+            code = waiting.reap(pid)
         except ChildProcessError:
             return True
-        if ended is None:
+        if code is None:
             return False
         callback = self._watched.pop(pid, None)
         if callback is not None:
-            callback(ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status)
+            callback(code)
         return True

@@ -20,6 +20,7 @@ import msgspec
 from devrun.model import ProcessIdentity
 from devrun.run import layers
 from devrun.run.plan import STOP_MARGIN, RunResult
+from devrun.system import waiting
 from devrun.system.control import send_to
 from devrun.system.kernel import become_subreaper
 from devrun.system.processes import identify
@@ -28,9 +29,13 @@ _BY_SIGNAL = 128
 STOPPING = signal.SIGUSR1
 """From the supervisor: it has begun to stop, so the time it may take runs from now."""
 
+WRITING = signal.SIGUSR2
+"""From the supervisor: every process is gone, a slow reader of the output is waited for.  That may
+take as long as it takes, until somebody asks for the end."""
+
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _FORWARDED = (*ASKING, signal.SIGWINCH)
-_WAITED = (*_FORWARDED, signal.SIGCHLD, signal.SIGALRM, STOPPING)
+_WAITED = (*_FORWARDED, signal.SIGCHLD, signal.SIGALRM, STOPPING, WRITING)
 
 
 def block_signals() -> frozenset[signal.Signals]:
@@ -92,17 +97,19 @@ class Keeper:
         while True:
             signum = signal.sigwait(waited)
             if signum == signal.SIGCHLD:
-                ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
-                if ended is not None:
-                    return ended.si_status if ended.si_code == os.CLD_EXITED else _BY_SIGNAL + ended.si_status
                 _reap_others(pid)
+                code = waiting.reap(pid)
+                if code is not None:
+                    return code
             elif supervisor is None:
                 continue
             elif signum == signal.SIGALRM:
                 send_to(supervisor, signal.SIGKILL)
             elif signum in _FORWARDED:
                 send_to(supervisor, signum)
-            if signum == STOPPING or signum in ASKING:
+            if signum == WRITING:
+                self._stop_clock()
+            elif signum == STOPPING or signum in ASKING:
                 self._start_clock()
 
     def _start_clock(self) -> None:
@@ -110,6 +117,10 @@ class Keeper:
         if not self._is_timed:
             self._is_timed = True
             signal.setitimer(signal.ITIMER_REAL, self._grace + STOP_MARGIN)
+
+    def _stop_clock(self) -> None:
+        self._is_timed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _clear_up(self, status: int) -> RunResult:
         stopped = self._clear() if layers.is_on(layers.KEEPER) else 0
@@ -124,14 +135,8 @@ class Keeper:
 
 def _reap_others(supervisor: int) -> None:
     """Wait for adopted children that ended; the supervisor itself is not touched."""
-    while True:
-        try:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        if ended is None or ended.si_pid == supervisor:
-            return
-        os.waitid(os.P_PID, ended.si_pid, os.WEXITED | os.WNOHANG)
+    while (ended := waiting.find_ended_child()) is not None and ended != supervisor:
+        waiting.reap(ended)
 
 
 def _supervise(start: Callable[[int], RunResult], life: int, report: int) -> None:

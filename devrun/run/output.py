@@ -180,6 +180,11 @@ class Multiplexer:
         return self._display is not None and self._display.sink.wants_write
 
     @property
+    def owes_output(self) -> bool:
+        """Whether a reader that must not lose anything is still behind."""
+        return self._display is not None and not self._display.sink.lossy and self.wants_write
+
+    @property
     def is_congested(self) -> bool:
         """Whether no source should be read: whoever reads stdout is behind (pipes and sockets)."""
         return self._display is not None and self._display.sink.is_congested

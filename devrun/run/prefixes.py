@@ -37,7 +37,7 @@ class Prefixes:
         self._second = 0
         self._time = b""
         self._colours = {OWN_NAME: _OWN_COLOUR}
-        self._width = len(OWN_NAME)
+        self._width = 0
         self._made: dict[str, bytes] = {}
         for name in names:
             self.add(name)

@@ -44,6 +44,11 @@ class Screen:
         """Whether the reader of our stdout went away."""
         return self._out.closed
 
+    @property
+    def owes_output(self) -> bool:
+        """Whether a reader that must get everything (a pipe's, not a terminal's) has not got it yet."""
+        return self._out.owes_output and not self._out.closed
+
     def feed(self, service: str, stream: str, chunk: bytes) -> None:
         """Show and keep what a service wrote; b"" ends the stream."""
         key = (service, stream)

@@ -12,7 +12,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devrun.config.project import Service
 from devrun.errors import DevrunError
@@ -20,20 +20,22 @@ from devrun.model import ProcessIdentity
 from devrun.run import events as ev
 from devrun.run import layers
 from devrun.run.book import RunBook
-from devrun.run.control import ControlServer
-from devrun.run.desk import Desk
 from devrun.run.events import Effect, Event
 from devrun.run.gate import Gate
+from devrun.run.keeper import STOPPING, WRITING
 from devrun.run.lifecycle import RunState, begin, step
 from devrun.run.loop import Loop, Timer
 from devrun.run.plan import RunPlan, RunResult
-from devrun.run.probing import Awaited, make_probe
 from devrun.run.roster import Roster
 from devrun.run.screen import Screen
 from devrun.run.signals import listen
 from devrun.run.trees import Trees
 from devrun.run.watch import Pulse, watch_processes, watch_worktree
 from devrun.system.control import send_to
+
+if TYPE_CHECKING:
+    from devrun.run.control import ControlServer
+    from devrun.run.probing import Awaited
 
 DOUBLED_INTERRUPT = 0.5
 """Seconds within which a second SIGINT is the same Ctrl-C.  npm with bash as its script shell sends
@@ -67,18 +69,10 @@ class Supervisor:
         self._awaited: dict[str, Awaited] = {}
         self._restarts: dict[str, Timer] = {}
         self._state: RunState
-        desk = Desk(
-            state=lambda: self._state,
-            tell=self._events.append,
-            loop=self._loop,
-            roster=self._roster,
-            trees=self._trees,
-            screen=self._screen,
-            is_borrowed=plan.borrowed,
-        )
-        self._control = ControlServer(plan.socket, self._loop, desk)
+        self._control: ControlServer
         self._stopping_since: float | None = None
         self._interrupted_at: float | None = None
+        self._was_asked = False
         self._has_new_groups = False
         self._last_words: dict[str, tuple[str, ...]] = {}
         self._result: RunResult | None = None
@@ -92,9 +86,9 @@ class Supervisor:
         pulse = Pulse(self._loop)
         watch_processes(self._loop, pulse, self._plan.binding.watched, lambda why: self._stop_run(why, HUNG_UP))
         watch_worktree(pulse, self._plan.worktree, lambda why: self._stop_run(why, 1))
-        pulse.add(self._control.heal)
         self._state, effects = begin(self._plan.services)
         self._apply(effects)
+        self._open_desk(pulse)
         while True:
             self._settle()
             if self._result is not None:
@@ -104,8 +98,40 @@ class Supervisor:
             if self._screen.is_closed and not self._state.is_stopping:
                 self._stop_run("nobody reads the output any more", BROKEN_PIPE)
         self._control.close()
-        self._screen.close()
+        self._write_out()
         return self._result
+
+    def _open_desk(self, pulse: Pulse) -> None:
+        """Listen to clients.  What talks to them, and asks services whether they are ready, is loaded now.
+
+        The first services run by then and need none of it; nor does stopping, so that devrun's own
+        files may have been deleted a moment later.
+        """
+        from devrun.run import probing  # noqa: F401 - loaded while the files are there
+        from devrun.run.control import ControlServer
+        from devrun.run.desk import Desk
+
+        desk = Desk(
+            state=lambda: self._state,
+            tell=self._events.append,
+            loop=self._loop,
+            roster=self._roster,
+            trees=self._trees,
+            screen=self._screen,
+            is_borrowed=self._plan.borrowed,
+        )
+        self._control = ControlServer(self._plan.socket, self._loop, desk)
+        pulse.add(self._control.heal)
+
+    def _write_out(self) -> None:
+        """Hand the last output over: to a slow reader all of it, unless somebody asked for the end."""
+        if not self._was_asked and self._screen.owes_output:
+            send_to(self._keeper, WRITING)
+        while not self._was_asked and self._screen.owes_output:
+            self._loop.turn()
+            self._screen.tend(())
+            self._was_asked = any(isinstance(event, ev.StopRun) for event in self._events)
+        self._screen.close()
 
     # Facts from outside become events.
 
@@ -151,6 +177,7 @@ class Supervisor:
                 event = self._gate.with_holder(
                     event, self._roster.service(event.name), self._trees.instances.get(event.name)
                 )
+            self._was_asked = self._was_asked or isinstance(event, ev.StopRun)
             self._state, effects = step(self._state, event)
             if self._state.is_stopping and self._stopping_since is None:
                 self._begin_to_stop()
@@ -163,9 +190,10 @@ class Supervisor:
     def _begin_to_stop(self) -> None:
         """Start the shared grace; tell the keeper, and wake it where Ctrl-Z stopped it."""
         self._stopping_since = self._loop.now()
-        self._screen.stop_waiting()
+        if self._was_asked:
+            self._screen.stop_waiting()
         self._book.stopping()
-        for signum in (signal.SIGUSR1, signal.SIGCONT):
+        for signum in (STOPPING, signal.SIGCONT):
             send_to(self._keeper, signum)
 
     def _apply(self, effects: tuple[Effect, ...]) -> None:
@@ -196,6 +224,8 @@ class Supervisor:
         return max(shared, min(now + LAST_GRACE, self._stopping_since + self._roster.grace + 2 * LAST_GRACE))
 
     def _await_ready(self, effect: ev.AwaitReady) -> None:
+        from devrun.run.probing import Awaited, make_probe
+
         service = self._roster.service(effect.name)
         instance = self._trees.instances[effect.name]
         try:

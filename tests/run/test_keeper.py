@@ -24,6 +24,10 @@ def note(signum, frame):
     say("got", signal.Signals(signum).name)
 
 def listen():
+    global wakeups
+    wakeups, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGWINCH):
         if signal.getsignal(each) is not signal.SIG_IGN:
             signal.signal(each, note)
@@ -47,7 +51,7 @@ _UNTIL_TERM = """
     got = []
     signal.signal(signal.SIGTERM, lambda signum, frame: (note(signum, frame), got.append(1)))
     while not got:
-        signal.pause()
+        os.read(wakeups, 1)  # not pause(): a signal between the question and the wait would be missed
     return RunResult(5, "asked")"""
 
 
