@@ -15,7 +15,7 @@ _PROGRAM = """
 import os, signal, sys, time
 from devrun.run import keeper as room
 from devrun.run.plan import RunResult
-room.STOP_MARGIN = 0.2
+room.STOP_MARGIN = {margin}
 
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
@@ -59,9 +59,12 @@ _UNTIL_TERM = """
 def keeper(processes, up):
     """Start a keeper whose supervisor runs `body`."""
 
-    def start(body, **popen):
+    def start(body, *, margin=30, **popen):
         # stdout first: the handshake is the line "supervisor PID".
-        run = up(argv=(sys.executable, "-c", _PROGRAM.replace("{body}", body.strip())), **popen)
+        run = up(
+            argv=(sys.executable, "-c", _PROGRAM.replace("{body}", body.strip()).replace("{margin}", str(margin))),
+            **popen,
+        )
         run.supervisor = int(run.read_until("\n").split()[1])
         return run
 
@@ -97,14 +100,14 @@ def test_a_supervisor_that_crashes_is_cleared_after(keeper):
 
 
 def test_a_supervisor_that_hangs_at_stop_is_killed_and_cleared_after(keeper):
-    run = keeper("\n    while True:\n        signal.pause()")
+    run = keeper("\n    while True:\n        signal.pause()", margin=0.2)
     run.send(signal.SIGTERM)
     assert run.wait() == 137
     assert "cleared" in run.output
 
 
 def test_a_supervisor_that_says_it_is_stopping_has_its_time_counted(keeper):
-    run = keeper("\n    os.kill(os.getppid(), signal.SIGUSR1)\n    while True:\n        signal.pause()")
+    run = keeper("\n    os.kill(os.getppid(), signal.SIGUSR1)\n    while True:\n        signal.pause()", margin=0.2)
     assert run.wait() == 137
 
 
