@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.set_threshold(_COLLECT_EVERY)
     words = list(sys.argv[1:] if argv is None else argv)
     own = words[: words.index("--")] if "--" in words else words
-    output = Output(json="--json" in own)
+    output = Output(json="--json" in own and not _runs_a_command(words))
     try:
         return _dispatch(words)
     except DevrunError as error:
@@ -122,6 +122,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         from devrun.report.crash import report_bug
 
         return report_bug(error, words)
+
+
+def _runs_a_command(words: list[str]) -> bool:
+    """Whether the words end in somebody else's command line, whose options are not ours."""
+    verb = next((each for each in VERBS if words and each.name == words[0]), None)
+    return verb is not None and any(each.options.get("nargs") == argparse.REMAINDER for each in verb.arguments)
 
 
 def _open_standard_descriptors() -> None:

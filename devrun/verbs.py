@@ -38,6 +38,9 @@ def _argument(*flags: str, **options: Any) -> Argument:
 
 JSON = _argument("--json", action="store_true", help="print one JSON object on stdout")
 FILE = _argument("-f", "--file", metavar="FILE", help="services.yaml or Procfile to read (default: found upwards)")
+WHERE = _argument("--file", metavar="FILE", help="the services.yaml or Procfile whose worktree is meant")
+NAMED = _argument("services", nargs="+", metavar="SERVICE", help="services to act on")
+COMMAND = _argument("command", nargs="...", metavar="-- CMD", help="the command to run")
 SERVICES = _argument("services", nargs="*", metavar="SERVICE", help="services to act on (default: all)")
 DRY_RUN = _argument("-n", "--dry-run", action="store_true", help="print the plan that would be executed, do nothing")
 
@@ -75,6 +78,78 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
+        name="down",
+        module="down",
+        effect=DESTRUCTIVE,
+        help="end this worktree's run",
+        description=(
+            "1. asks the run to stop its services, dependents first; waits until every process is gone\n"
+            "2. a run that does not answer, or is of another version, gets a signal instead\n"
+            "Nothing is running: exit 0.  Works when services.yaml is broken or gone.\n"
+            "Never stops anything that is not of this worktree's run."
+        ),
+        examples=("devrun down", "devrun down --json", "devrun down && git worktree remove ."),
+        arguments=(FILE, JSON),
+    ),
+    Verb(
+        name="stop",
+        module="stop",
+        effect=DESTRUCTIVE,
+        help="stop services of the run",
+        description=(
+            "1. stops the services, and before them whatever depends on them\n"
+            "2. returns when their processes are gone; the run goes on\n"
+            "A service that is stopped already is left alone.  Never ends the run: that is `devrun down`."
+        ),
+        examples=("devrun stop web", "devrun stop web api", "devrun stop web --json"),
+        arguments=(NAMED, FILE, JSON),
+    ),
+    Verb(
+        name="start",
+        module="start",
+        effect=DESTRUCTIVE,
+        help="start services of the run",
+        description=(
+            "1. starts the services, and first what they depend on; each after its guard\n"
+            "2. returns when they are ready, or with the code and the last lines of one that fails\n"
+            "A service that runs is left alone.  A service the run does not know is added by `devrun up -d`."
+        ),
+        examples=("devrun start web", "devrun start web api", "devrun start web --json"),
+        arguments=(NAMED, FILE, JSON),
+    ),
+    Verb(
+        name="restart",
+        module="restart",
+        effect=DESTRUCTIVE,
+        help="stop and start services again",
+        description=(
+            "1. stops exactly these services; those that depend on them stay up\n"
+            "2. starts them after their guard, and returns when they are ready\n"
+            "Takes the configuration the run was started with; `devrun up --replace` reads it anew."
+        ),
+        examples=("devrun restart api", "devrun restart api worker", "devrun restart api --json"),
+        arguments=(NAMED, FILE, JSON),
+    ),
+    Verb(
+        name="ps",
+        module="ps",
+        effect=READ,
+        help="show what is running",
+        description=(
+            "1. asks the run of this worktree for its services: state, pid, port, URL, ready, restarts\n"
+            "2. measures CPU and memory of each one's whole tree; says who waits for input\n"
+            "3. names whoever else listens on a port of ours, and exits 1 then\n"
+            "With --all: the live runs of every worktree, and the orphans that a sweep would stop.\n"
+            "Never signals, never writes."
+        ),
+        examples=("devrun ps", "devrun ps --all", "devrun ps --json | jq -r '.data.services[].url'"),
+        arguments=(
+            _argument("--all", action="store_true", dest="every", help="every worktree of every repository"),
+            FILE,
+            JSON,
+        ),
+    ),
+    Verb(
         name="logs",
         module="logs",
         effect=READ,
@@ -94,9 +169,93 @@ VERBS: tuple[Verb, ...] = (
             _argument("--since", metavar="T", help="only later ones: 10m, 14:05, 2026-07-29T14:05"),
             _argument("--timestamps", action="store_true", help="the time before each line"),
             _argument("--no-prefix", action="store_true", help="without the names of the services"),
-            _argument("--file", metavar="FILE", help="the services.yaml or Procfile whose worktree is meant"),
+            WHERE,
             JSON,
         ),
+    ),
+    Verb(
+        name="attach",
+        module="attach",
+        effect=WRITE,
+        help="type into a service's terminal",
+        description=(
+            "1. connects this terminal to the service's own: keys go in, what it says comes out\n"
+            "2. the size of the window follows\n"
+            "3. the detach key, Ctrl-] unless --detach-key names another, leaves; the service goes on\n"
+            "With input from a pipe: types that, and leaves at its end.\n"
+            "Never stops the service, except by what is typed (Ctrl-C is typed, too)."
+        ),
+        examples=("devrun attach web", "devrun attach web --detach-key ctrl-t", "echo yes | devrun attach api"),
+        arguments=(
+            _argument("service", metavar="SERVICE", help="the service to type into"),
+            _argument("--detach-key", default="ctrl-]", metavar="KEY", help="what leaves: ctrl-] (default), ctrl-a …"),
+            FILE,
+        ),
+    ),
+    Verb(
+        name="wait",
+        module="wait",
+        effect=READ,
+        help="wait until services are ready",
+        description=(
+            "1. waits until the services (all of the run) are ready, or have completed\n"
+            "2. exits 124 when they are not in time, with a service's code when it fails or the run ends\n"
+            "Exit 3 when somebody else listens on a port of theirs; 1 without a run.  Never starts anything."
+        ),
+        examples=("devrun wait", "devrun wait web --timeout 60", "devrun up -d && devrun wait && pnpm test"),
+        arguments=(
+            SERVICES,
+            _argument("--timeout", type=float, metavar="S", help="seconds to wait (default: for ever)"),
+            FILE,
+            JSON,
+        ),
+    ),
+    Verb(
+        name="exec",
+        module="exec",
+        effect=DESTRUCTIVE,
+        help="run a command with services up",
+        description=(
+            "1. starts what is needed and not there: all services, or those of -s and --profile\n"
+            "2. waits until they are ready\n"
+            "3. runs CMD here, with every service's <NAME>_PORT and <NAME>_URL, and passes signals on\n"
+            "4. stops what it started, unless another `exec` uses it too; exits with CMD's code\n"
+            "Exit 127: no such command; 128+n: ended by signal n.  Says nothing on stdout."
+        ),
+        examples=(
+            "devrun exec -- pnpm playwright test",
+            "devrun exec -s api -- pytest tests/api",
+            "devrun exec --timeout 90 -- sh -c 'curl $API_URL/healthz'",
+        ),
+        arguments=(
+            _argument(
+                "-s",
+                "--service",
+                action="append",
+                default=[],
+                dest="services",
+                metavar="SERVICE",
+                help="what is needed",
+            ),
+            _argument("--profile", action="append", default=[], metavar="P", help="services of this profile too"),
+            FILE,
+            _argument("--timeout", type=float, metavar="S", help="seconds the services may take to be ready"),
+            COMMAND,
+        ),
+    ),
+    Verb(
+        name="run",
+        module="run",
+        effect=WRITE,
+        help="run a command with its environment",
+        description=(
+            "1. claims the lease of this worktree if it has none yet\n"
+            "2. becomes CMD, with the ports of all services in its environment\n"
+            "   with SERVICE: with the whole environment of that service, in its working folder\n"
+            "Never starts or stops a service."
+        ),
+        examples=("devrun run -- pnpm vitest", "devrun run api -- python manage.py migrate", "devrun run -- env"),
+        arguments=(FILE, _argument("words", nargs="...", metavar="[SERVICE] -- CMD", help="the command to become")),
     ),
     Verb(
         name="check",
@@ -132,14 +291,18 @@ VERBS: tuple[Verb, ...] = (
         description=(
             "1. prints the schema, generated from the types that read the file\n"
             "2. an editor takes it from a first line `# yaml-language-server: $schema=…`\n"
+            "With KIND (ps, up, guard, …): the schema of what that command prints with --json.\n"
             "Never writes a file; the schema goes to stdout."
         ),
         examples=(
             "devrun schema > services.schema.json",
             "devrun schema | check-jsonschema --schemafile /dev/stdin services.yaml",
-            "devrun schema --json",
+            "devrun schema ps",
         ),
-        arguments=(JSON,),
+        arguments=(
+            _argument("kind", nargs="?", metavar="KIND", help="the `kind` of a --json answer (default: services.yaml)"),
+            JSON,
+        ),
     ),
     Verb(
         name="env",

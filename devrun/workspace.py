@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
 from msgspec import Struct
 
-from devrun.config.load import load_project
+from devrun.config.load import find_config, load_project
 from devrun.config.project import Project
-from devrun.errors import UsageError
+from devrun.errors import ConfigError, UsageError
 from devrun.model import PortSet, Worktree
 from devrun.ports.ledger import claim
 from devrun.state import open_state
@@ -43,6 +44,24 @@ def open_workspace(*, file: str | None = None, formation: str | None = None) -> 
     """
     project = load_project(start=current_folder(), file=file, formation=formation)
     return Workspace(project=project, worktree=locate(project.root))
+
+
+def find_worktree(file: str | None = None) -> Worktree:
+    """Find the worktree that is meant without reading its configuration, which may be broken or gone.
+
+    It is where `open_workspace` would find it: around `-f FILE`, around the current folder, or,
+    outside git, the folder of the configuration above.
+    """
+    start = current_folder()
+    if file is not None:
+        return locate(os.path.dirname(os.path.normpath(os.path.join(start, os.path.expanduser(file)))))
+    worktree = locate(start)
+    if worktree.repository is None:
+        try:
+            return locate(os.path.dirname(find_config(start, None).path))
+        except ConfigError:
+            return worktree
+    return worktree
 
 
 def claim_ports(workspace: Workspace, *, slot: int | None = None, say: Callable[[str], None] | None = None) -> PortSet:

@@ -22,7 +22,7 @@ from devrun.run.logtime import LocalTime, parse_since
 from devrun.run.prefixes import Prefixes
 from devrun.run.terminal import RESET, close_colours, tame
 from devrun.state import State, open_state
-from devrun.system.folders import current_folder
+from devrun.workspace import find_worktree
 
 # Between two looks at the files.  Shorter costs wake-ups, longer is felt beside a terminal.
 LOOK_EVERY = 0.1
@@ -44,7 +44,7 @@ def run(
         raise UsageError(f"`-n {lines}` is no number of lines", hint="`devrun logs -n 100`")
     begin = None if since is None else parse_since(since)
     with open_state(create=False) as state:
-        found = _newest_run(state, _here(file))
+        found = _newest_run(state, find_worktree(file))
         folder = os.path.join(state.runs.folder(found.id), "logs")
         names = _chosen(folder, services)
         printer: _Lines | _Json
@@ -64,23 +64,6 @@ def run(
         finally:
             follower.close()
     return 0
-
-
-def _here(file: str | None) -> Worktree:
-    from devrun.config.load import find_config
-    from devrun.errors import ConfigError
-    from devrun.worktrees.locate import locate
-
-    start = current_folder()
-    if file is not None:
-        return locate(os.path.dirname(find_config(start, file).path))
-    worktree = locate(start)
-    if worktree.repository is None:  # outside git the folder of the configuration is the worktree
-        try:
-            return locate(os.path.dirname(find_config(start, None).path))
-        except ConfigError:
-            return worktree
-    return worktree
 
 
 def _newest_run(state: State, worktree: Worktree) -> RunRecord:

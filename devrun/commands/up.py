@@ -6,16 +6,12 @@ import sys
 
 from devrun.config.select import select_services
 from devrun.errors import UsageError
-from devrun.model import PortSet, RunRecord
-from devrun.ports.ledger import claim
 from devrun.report.console import Output, wants_colour
-from devrun.report.running import conclude, headline, started_data
-from devrun.run.adding import add_services
-from devrun.run.background import start_in_background
+from devrun.report.running import conclude, headline
 from devrun.run.launch import run_to_end
 from devrun.run.live import end_run
 from devrun.run.owner import find_owner
-from devrun.run.plan import OutputOptions, RunResult
+from devrun.run.plan import OutputOptions
 from devrun.run.start import (
     Request,
     already_running,
@@ -24,8 +20,8 @@ from devrun.run.start import (
     make_plan,
     wait_for_ending_run,
 )
-from devrun.state import State, open_state
-from devrun.workspace import Workspace, open_workspace
+from devrun.state import open_state
+from devrun.workspace import open_workspace
 
 
 def run(
@@ -70,7 +66,9 @@ def run(
             lock.close()
             if not detach:
                 raise already_running(running)
-            return _join(output, request, workspace, state, running, wait=wait)
+            from devrun.run.detached import join_run
+
+            return join_run(output, request, workspace, state, running, wait=wait)
         if running is not None:
             end_run(state, running)
         plan = make_plan(request, workspace, state, binding=binding, say=output.say)
@@ -79,24 +77,6 @@ def run(
         output.say(line)
     if not detach:
         return conclude(output, run_to_end(plan, lock))
-    answer = start_in_background(plan, lock).wait(ready=wait, timeout=timeout)
-    if isinstance(answer, RunResult):
-        return conclude(output, answer)
-    output.answer(
-        "up", started_data("started", plan.id, answer, plan.ports), [f"started in the background: run {plan.id}"]
-    )
-    return 0
+    from devrun.run.detached import detach_run
 
-
-def _join(
-    output: Output, request: Request, workspace: Workspace, state: State, running: RunRecord, *, wait: bool
-) -> int:
-    """Add what a live run does not have yet: a background start beside it."""
-    ports: PortSet = claim(state, workspace.worktree, workspace.project, slot=request.slot, say=output.say)
-    answer = add_services(running, request, workspace, ports, wait=wait)
-    output.answer(
-        "up",
-        started_data("already_running", running.id, answer, ports),
-        [f"already running: run {running.id}", *(f"{name}: {outcome}" for name, outcome in answer.outcomes.items())],
-    )
-    return answer.code
+    return detach_run(output, plan, lock, wait=wait, timeout=timeout)

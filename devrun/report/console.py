@@ -74,11 +74,14 @@ class Output:
         """Return `text` in bold where narration may have colour."""
         return _styled(text, ("bold",)) if self._colour_err else text
 
-    def fail(self, error: DevrunError) -> None:
-        """Show an expected error: fact, place, hint; as JSON on stdout with `--json`."""
+    def fail(self, error: DevrunError, *, exit_code: int | None = None) -> None:
+        """Show an expected error: fact, place, hint; as JSON on stdout with `--json`.
+
+        `exit_code` is what the command returns where it is not the error's own (a service's code).
+        """
         if self.json:
             facts = {"message": error.message, "hint": error.hint, "where": error.where}
-            self.answer("error", {**facts, "code": error.exit_code})
+            self.answer("error", {**facts, "code": error.exit_code if exit_code is None else exit_code})
         self.complain(f"{error.where}: {error.message}" if error.where else error.message, hint=error.hint)
 
     def complain(self, message: str, *, hint: str | None = None) -> None:

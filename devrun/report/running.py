@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
 
 from devrun.config.project import Service
-from devrun.model import PortSet, StepResult
+from devrun.model import StepResult
 from devrun.ports.names import url_of
 from devrun.report.console import Output
 from devrun.run.plan import RunPlan, RunResult
-
-if TYPE_CHECKING:
-    from devrun.run.protocol import Answer
 
 
 def headline(plan: RunPlan, output: Output) -> Iterator[str]:
@@ -29,21 +25,6 @@ def _address(plan: RunPlan, service: Service) -> str:
     port = plan.ports.port(service.name)
     named = [f"{name} {url_of(each)}" for name in service.ports if (each := plan.ports.port(service.name, name))]
     return "  ".join([*([url_of(port)] if port else []), *named]) or "-"
-
-
-def started_data(status: str, run: str, answer: Answer, ports: PortSet) -> dict[str, Any]:
-    """Return what `up -d` answers."""
-    services = [
-        {
-            "name": each.name,
-            "state": each.state,
-            "port": (port := ports.port(each.name)),
-            "url": None if port is None else url_of(port),
-            "ready": each.ready,
-        }
-        for each in answer.services
-    ]
-    return {"status": status, "run": run, "services": services}
 
 
 def stop_lines(results: Iterable[StepResult]) -> Iterator[str]:

@@ -1,33 +1,91 @@
-"""Add services to a live run."""
+"""Join a live run: find out what it lacks of the services asked for, and have it start those."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from devrun.config.select import select_services
+from devrun.config.project import Service
+from devrun.config.select import instances, select_services
 from devrun.model import PortSet, RunRecord
 from devrun.run import protocol
 from devrun.run.client import ask
 from devrun.run.environment import common_environment, prepare_services
+from devrun.run.events import FINAL_PHASES
 from devrun.run.protocol import Answer, Ask
 from devrun.run.start import Request
 from devrun.workspace import Workspace
 
+_ENDED = frozenset(phase.value for phase in FINAL_PHASES)
 
-def add_services(run: RunRecord, request: Request, workspace: Workspace, ports: PortSet, *, wait: bool) -> Answer:
-    """Have a live run start those of the services asked for that it does not have, or that ended.
 
-    They are read from today's configuration.  Services that run are left alone.  With `wait`, return
-    when all that were asked for are ready; raises NotReadyError (124) at the request's time-out.
+class Wanted(NamedTuple):
+    """The services asked of a live run, in start order, and those of them that it does not have now."""
+
+    run: RunRecord
+    workspace: Workspace
+    chosen: tuple[Service, ...]
+    missing: tuple[Service, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all that were asked for."""
+        return tuple(service.name for service in self.chosen)
+
+    @property
+    def missing_names(self) -> tuple[str, ...]:
+        """The names of those that have to be started."""
+        return tuple(service.name for service in self.missing)
+
+
+def find_wanted(run: RunRecord, request: Request, workspace: Workspace) -> Wanted:
+    """Compare the services asked for with those of a live run.
+
+    One that has completed (a migration) is not started again, unless it was named.
     """
     chosen = select_services(workspace.project, request.services, request.profiles)
-    living = {each.name for each in ask(run, Ask(protocol.STATUS)).services if each.anchor is not None}
-    missing = [service for service in chosen if service.name not in living]
-    if missing:
+    named = {each.name for name in request.services for each in instances(name, workspace.project.services)}
+    status = {each.name: each for each in ask(run, Ask(protocol.STATUS)).services}
+    missing = []
+    for service in chosen:
+        each = status.get(service.name)
+        completed = each is not None and each.state == "exited" and service.name not in named
+        if each is None or (each.state in _ENDED and not completed):
+            missing.append(service)
+    return Wanted(run, workspace, chosen, tuple(missing))
+
+
+class Addition:
+    """Whether services that were added to a run stay there."""
+
+    stays = False
+
+
+@contextlib.contextmanager
+def undone(wanted: Wanted) -> Iterator[Addition]:
+    """Stop what was missing again, unless it is said that it stays; also when the waiting is interrupted."""
+    addition = Addition()
+    try:
+        yield addition
+    finally:
+        if not addition.stays and wanted.missing:
+            ask(wanted.run, Ask(protocol.STOP, names=wanted.missing_names))
+
+
+def add_services(wanted: Wanted, ports: PortSet, *, wait: bool, timeout: float | None) -> Answer:
+    """Have a live run start what it lacks, as today's configuration says; services that run are left alone.
+
+    With `wait`, return when all that were asked for are ready or have failed; raises NotReadyError
+    (124) after `timeout` seconds.
+    """
+    if wanted.missing:
+        workspace = wanted.workspace
         common = common_environment(os.environ, workspace.project, ports)
-        services, environments = prepare_services(missing, common, workspace.worktree, ports)
-        ask(run, Ask(protocol.ADD, services=services, environments=environments), timeout=request.ready_timeout)
-    names = tuple(service.name for service in chosen)
-    if wait:
-        return ask(run, Ask(protocol.WAIT, names=names), timeout=request.ready_timeout)
-    return ask(run, Ask(protocol.STATUS))
+        services, environments = prepare_services(wanted.missing, common, workspace.worktree, ports)
+        addition = Ask(protocol.ADD, services=services, environments=environments, waits=wait)
+        answer = ask(wanted.run, addition, timeout=timeout)
+        if not wait or answer.code:
+            return answer
+    return ask(wanted.run, Ask(protocol.WAIT, names=wanted.names) if wait else Ask(protocol.STATUS), timeout=timeout)

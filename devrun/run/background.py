@@ -4,55 +4,71 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import time
 
 import msgspec
 
 from devrun.errors import DevrunError, NotReadyError
-from devrun.model import RunRecord
+from devrun.interrupt import Interrupted
+from devrun.model import ProcessIdentity, RunRecord
 from devrun.run import protocol
-from devrun.run.client import UnreachableError, ask
+from devrun.run.client import ask
 from devrun.run.launch import run_to_end
 from devrun.run.live import end_run
-from devrun.run.plan import RunPlan, RunResult
+from devrun.run.plan import STOP_MARGIN, RunPlan, RunResult
 from devrun.run.protocol import Answer, Ask
 from devrun.state import open_state
+from devrun.system.control import send_to
 from devrun.system.locks import FileLock
+from devrun.system.processes import identify
 
 _POLL = 0.02
+EXPLAINED = 0.5
+"""Seconds beyond `--timeout` for the run itself to give up: it knows what it waited for."""
 _LOST = RunResult(70, "the run was lost while it started", hint="`devrun doctor`", is_error=True)
 
 
 class Background:
     """A run that was started in the background, as long as the command that started it looks on."""
 
-    def __init__(self, plan: RunPlan, result: int) -> None:
+    def __init__(self, plan: RunPlan, result: int, keeper: ProcessIdentity | None) -> None:
         """Take the pipe that carries the RunResult when the run ends."""
         self._plan = plan
         self._result = result
+        self._keeper = keeper
 
     def wait(self, *, ready: bool, timeout: float | None) -> Answer | RunResult:
         """Wait until the run is up (`ready`: until every service is), or has ended already.
 
-        A run that is not ready after `timeout` seconds is ended; raises NotReadyError (124) then,
-        naming the services that were not.
+        A run that is not ready after `timeout` seconds is ended.  Whatever interrupts the waiting
+        ends the run, too: nothing is left of a start that failed.
         """
-        until = None if timeout is None else time.monotonic() + timeout
-        record = self._published()
-        if record is None:
-            return self._ended()
+        until = None if timeout is None else time.monotonic() + timeout + EXPLAINED
+        try:
+            record = self.published()
+            return self.ended() if record is None else self._wait(record, ready=ready, until=until, timeout=timeout)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _wait(
+        self, record: RunRecord, *, ready: bool, until: float | None, timeout: float | None
+    ) -> Answer | RunResult:
         try:
             answer = ask(record, Ask(protocol.STATUS))
-            if ready:
+            if ready and not answer.stopping:
                 left = None if until is None else max(0.0, until - time.monotonic())
                 answer = ask(record, Ask(protocol.WAIT), timeout=left)
-        except NotReadyError as error:
-            raise self._give_up(record, timeout) from error
-        except UnreachableError:
-            return self._ended()
-        return self._ended() if answer.stopping or answer.code else answer
+        except NotReadyError:
+            return self._give_up(record, timeout)
+        except DevrunError:  # it hung up, or is stopping: it says itself why
+            if not select.select([self._result], [], [], self._plan.grace + STOP_MARGIN)[0]:
+                raise
+            return self.ended()
+        return self.ended() if answer.stopping else answer
 
-    def _published(self) -> RunRecord | None:
+    def published(self) -> RunRecord | None:
         """Wait for the record of the run and its socket; None when the run ended before."""
         with open_state(create=False, path=self._plan.state_path) as state:
             while not select.select([self._result], [], [], _POLL)[0]:
@@ -61,17 +77,27 @@ class Background:
                     return record
         return None
 
-    def _ended(self) -> RunResult:
-        with open(self._result, "rb") as reader:
+    def ended(self) -> RunResult:
+        """Wait for the end of the run; return how it ended."""
+        with open(self._result, "rb", closefd=False) as reader:
             said = reader.read()
         return msgspec.msgpack.decode(said, type=RunResult) if said else _LOST
 
-    def _give_up(self, record: RunRecord, timeout: float | None) -> DevrunError:
-        services = ask(record, Ask(protocol.STATUS)).services
-        waiting = ", ".join(f"`{each.name}` ({each.state})" for each in services if not each.ready)
+    def abandon(self) -> None:
+        """End the run, whatever it is doing, and wait for its end; again does nothing."""
+        if self._keeper is not None and send_to(self._keeper, signal.SIGTERM):
+            self.ended()
+
+    def _give_up(self, record: RunRecord, timeout: float | None) -> RunResult:
+        from devrun.run.lastwords import last_words
+
+        late = [each for each in ask(record, Ask(protocol.STATUS)).services if not each.ready]
+        waiting = ", ".join(f"`{each.name}` ({each.state})" for each in late)
         with open_state(path=self._plan.state_path) as state:
+            words = last_words(state, record, [each.name for each in late])
             end_run(state, record)
-        return NotReadyError(f"not ready after {timeout:g} s: {waiting}; the run was stopped", hint="`devrun logs`")
+        message = f"not ready after {timeout:g} s: {waiting}; the run was stopped"
+        return RunResult(NotReadyError.exit_code, message, hint="`devrun logs`", is_error=True, last_lines=words)
 
 
 def start_in_background(plan: RunPlan, starting: FileLock) -> Background:
@@ -87,7 +113,7 @@ def start_in_background(plan: RunPlan, starting: FileLock) -> Background:
         _keep(plan, starting, writer)
     os.close(writer)
     starting.close()
-    return Background(plan, reader)
+    return Background(plan, reader, identify(pid))
 
 
 def _keep(plan: RunPlan, starting: FileLock, writer: int) -> None:
@@ -102,6 +128,8 @@ def _keep(plan: RunPlan, starting: FileLock, writer: int) -> None:
         result = run_to_end(plan, starting)
     except DevrunError as error:
         result = RunResult(error.exit_code, error.message, hint=error.hint, is_error=True)
+    except Interrupted as error:  # before the keeper took the signals over: nothing was started yet
+        result = RunResult(error.exit_code, "interrupted")
     except BaseException as error:  # noqa: BLE001 - the boundary of this process
         from devrun.report.crash import report_bug
 

@@ -85,6 +85,8 @@ class Desk:
                 return self._error(f"`{name}` cannot be added", "`devrun up -d SERVICE`")
         self._roster.admit(ask.services, ask.environments)
         self._tell(ev.AddServices(ask.services))
+        if not ask.waits:
+            return self._status
         services = self._state().services
         return self._when(names, _AT_REST, {name: _next_start(services.get(name)) for name in names})
 

@@ -46,7 +46,8 @@ class Ask(Struct, frozen=True):
     """A request.
 
     `services` and `environments` come with `add`, `size` (rows, columns) with `attach` and `resize`,
-    `borrowed` with `hold`.
+    `borrowed` with `hold`.  Who asks to `add` and does not wait is answered when the services are
+    taken in, others when each is ready or has failed.
     """
 
     verb: str
@@ -56,6 +57,7 @@ class Ask(Struct, frozen=True):
     environments: Mapping[str, Mapping[str, str]] = {}
     size: tuple[int, int] | None = None
     borrowed: tuple[str, ...] = ()
+    waits: bool = True
 
 
 class ServiceStatus(Struct, frozen=True):

@@ -47,6 +47,7 @@ class Request(Struct, frozen=True):
     profiles: tuple[str, ...] = ()
     slot: int | None = None
     detached: bool = False
+    borrowed: bool = False
     ready_timeout: float | None = None
     output: OutputOptions = OutputOptions()
 
@@ -109,6 +110,7 @@ def make_plan(
         output=request.output,
         binding=binding,
         detached=request.detached,
+        borrowed=request.borrowed,
         ready_timeout=request.ready_timeout,
     )
 

@@ -1,0 +1,37 @@
+"""`devrun attach SERVICE`: type into the terminal of a service."""
+
+from __future__ import annotations
+
+import sys
+
+from devrun.errors import UsageError
+from devrun.report.console import Output
+from devrun.run import protocol
+from devrun.run.attaching import LEFT, Attached
+from devrun.run.changing import find_names
+from devrun.run.client import ask
+from devrun.run.keys import parse_key
+from devrun.run.live import require_run
+from devrun.run.protocol import Ask
+from devrun.state import open_state
+from devrun.workspace import find_worktree
+
+
+def run(output: Output, *, service: str, detach_key: str, file: str | None) -> int:
+    """Attach until the detach key, or the end of the service."""
+    key = parse_key(detach_key)
+    if sys.stdin is None or sys.stdout is None:
+        raise UsageError("`devrun attach` needs stdin and stdout", hint="`devrun logs -f`")
+    with open_state(create=False) as state:
+        found = require_run(state, find_worktree(file))
+    names = find_names([service], (each.name for each in ask(found, Ask(protocol.STATUS)).services))
+    if len(names) > 1:
+        raise UsageError(f"`{service}` has {len(names)} instances", hint=f"`devrun attach {names[0]}`")
+    attached = Attached(found, names[0], key=key)
+    if sys.stdin.isatty():
+        output.say(f"attached to `{names[0]}`: {key.name} leaves, the service goes on")
+    if attached.converse() == LEFT:
+        output.say(f"left `{names[0]}`, which goes on")
+    else:
+        output.say(f"`{names[0]}` has ended")
+    return 0

@@ -1,0 +1,68 @@
+"""`devrun exec [--] CMD…`: run a command with the services it needs, and stop what was started for it."""
+
+from __future__ import annotations
+
+import os
+
+from devrun.config.select import select_services
+from devrun.errors import UsageError
+from devrun.ports.ledger import claim
+from devrun.report.background import failed_lines, failure_of, report_failure
+from devrun.report.console import Output
+from devrun.run.adding import find_wanted
+from devrun.run.environment import common_environment
+from devrun.run.foreground import find_program, run_command
+from devrun.run.lastwords import last_words
+from devrun.run.loan import JoinedRun, NewRun
+from devrun.run.plan import Binding, RunResult
+from devrun.run.start import Request, clear_the_way, lock_worktree, make_plan, wait_for_ending_run
+from devrun.state import open_state
+from devrun.workspace import open_workspace
+
+
+def run(
+    output: Output,
+    *,
+    services: list[str],
+    profile: list[str],
+    file: str | None,
+    timeout: float | None,
+    command: list[str],
+) -> int:
+    """Start what is missing, wait until it is ready, run the command, give everything back; return the command's code."""
+    argv = command[1:] if command[:1] == ["--"] else command
+    if not argv:
+        raise UsageError("`devrun exec` needs a command", hint="`devrun exec -- pnpm test`")
+    if timeout is not None and timeout <= 0:
+        raise UsageError(f"`--timeout {timeout:g}` is no time to wait", hint="`--timeout 60`")
+    request = Request(
+        services=tuple(services), profiles=tuple(profile), detached=True, borrowed=True, ready_timeout=timeout
+    )
+    workspace = open_workspace(file=file)
+    select_services(workspace.project, request.services, request.profiles)
+    find_program(argv[0], {**os.environ, **workspace.project.env_files})  # else nothing is started for it
+    used: NewRun | JoinedRun
+    with open_state() as state:
+        lock = lock_worktree(state, workspace.worktree)
+        running = wait_for_ending_run(state, workspace)
+        if running is None:
+            plan = make_plan(request, workspace, state, binding=Binding(), say=output.say)
+            clear_the_way(plan, state, say=output.say)
+            ports, names = plan.ports, tuple(service.name for service in plan.services)
+        else:
+            lock.close()
+            ports = claim(state, workspace.worktree, workspace.project, say=output.say)
+            wanted = find_wanted(running, request, workspace)
+            names = wanted.names
+    environment = common_environment(os.environ, workspace.project, ports)
+    used = NewRun(plan, lock) if running is None else JoinedRun(wanted, ports)
+    with used:
+        answer = used.wait_ready(timeout)
+        if isinstance(answer, RunResult):
+            return report_failure(output, answer)
+        if running is not None and answer.code:
+            with open_state(create=False) as state:
+                return report_failure(output, failure_of(answer, names, last_words(state, running, names)))
+        for line in failed_lines(answer):
+            output.say(line)
+        return run_command(argv, environment)

@@ -1,0 +1,86 @@
+"""`devrun wait [SERVICE…]`: until services of this worktree's run are ready."""
+
+from __future__ import annotations
+
+from devrun.errors import DevrunError, NotReadyError, RefusedError, UsageError
+from devrun.model import PortSet, RunRecord
+from devrun.ports.ledger import known
+from devrun.report.answers import Waited
+from devrun.report.background import started_rows
+from devrun.report.console import Output
+from devrun.report.services import state_lines
+from devrun.run import protocol
+from devrun.run.changing import find_names
+from devrun.run.client import ask
+from devrun.run.lastwords import last_words
+from devrun.run.live import require_run, wait_until_over
+from devrun.run.overview import look_at
+from devrun.run.protocol import Ask, ServiceStatus
+from devrun.state import State, open_state
+from devrun.workspace import find_worktree
+
+END_PATIENCE = 15.0
+"""Seconds for a run that is stopping to be over: two default graces and then some."""
+
+
+def run(output: Output, *, services: list[str], timeout: float | None, file: str | None) -> int:
+    """Wait; 0 when all are ready or completed, 124 not in time, else the code of who failed."""
+    if timeout is not None and timeout <= 0:
+        raise UsageError(f"`--timeout {timeout:g}` is no time to wait", hint="`--timeout 60`")
+    with open_state(create=False) as state:
+        worktree = find_worktree(file)
+        found = require_run(state, worktree)
+        names = find_names(services, (each.name for each in ask(found, Ask(protocol.STATUS)).services))
+        try:
+            answer = ask(found, Ask(protocol.WAIT, names=names), timeout=timeout)
+        except NotReadyError as error:
+            raise _late(found, names, timeout) from error
+        except DevrunError as error:
+            return _explain_end(output, state, found, error)
+        wanted = [each for each in answer.services if not names or each.name in names]
+        lost = next((each for each in wanted if not each.ready and not _has_completed(each)), None)
+        if lost is not None:
+            return _explain_loss(output, state, found, lost)
+        _refuse_wrong_servers(state, found, {each.name for each in wanted})
+        rows = started_rows(wanted, known(state, worktree.identity) or PortSet(slot=0, offset=0, ports={}))
+    output.answer("wait", Waited(services=rows), state_lines(rows))
+    return 0
+
+
+def _has_completed(each: ServiceStatus) -> bool:
+    return each.state == "exited" and not each.exit_code
+
+
+def _late(found: RunRecord, names: tuple[str, ...], timeout: float | None) -> NotReadyError:
+    services = ask(found, Ask(protocol.STATUS)).services
+    late = [each for each in services if (not names or each.name in names) and not each.ready]
+    waiting = ", ".join(f"`{each.name}` ({each.state})" for each in late if not _has_completed(each))
+    return NotReadyError(f"not ready after {timeout:g} s: {waiting}", hint="`devrun logs`")
+
+
+def _explain_loss(output: Output, state: State, found: RunRecord, lost: ServiceStatus) -> int:
+    """Say which service will not be ready, with its last lines; return its code."""
+    for line in last_words(state, found, [lost.name]):
+        output.say(f"  {line}")
+    code = (lost.exit_code or 1) if lost.state == "failed" else 1
+    message = lost.detail or f"`{lost.name}` is {lost.state}"
+    output.fail(DevrunError(message, hint=f"`devrun start {lost.name}`"), exit_code=code)
+    return code
+
+
+def _explain_end(output: Output, state: State, found: RunRecord, error: DevrunError) -> int:
+    """Return the code that the run ends with, never 0; raise `error` when it only does not answer."""
+    if not wait_until_over(state, found, END_PATIENCE):
+        raise error
+    record = state.runs.get(found.id)
+    code = (record.exit_code if record is not None else None) or 1
+    message = f"the run ended with exit code {code}" if record is not None and record.exit_code else "the run ended"
+    output.fail(DevrunError(f"{message} before its services were ready", hint="`devrun logs`"), exit_code=code)
+    return code
+
+
+def _refuse_wrong_servers(state: State, found: RunRecord, names: set[str]) -> None:
+    """Raise RefusedError when a port of these services is answered by somebody else."""
+    for intruder in look_at(state, [found], sample=0)[0].intruders:
+        if intruder.service in names:
+            raise RefusedError(intruder.describe(), hint=f"`devrun guard {intruder.service} --dry-run`")

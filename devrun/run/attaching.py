@@ -1,0 +1,130 @@
+"""The person's end of `attach`: keys go to the service's terminal, its output comes here, the window size follows.
+
+The terminal is put into raw mode, so that Ctrl-C and the like are typed instead of acting here, and
+is put back whatever ends the connection: the detach key, the service, a signal, an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import termios
+import tty
+from collections.abc import Iterator
+
+from devrun.model import RunRecord
+from devrun.run import protocol
+from devrun.run.client import UnreachableError, ask, connect, read_line
+from devrun.run.keys import DetachKey, split_at_key
+from devrun.run.protocol import Ask, decode_answer, encode
+from devrun.run.tether import terminal_size
+
+_CHUNK = 65536
+LEFT, ENDED = "left", "ended"
+
+
+class Attached:
+    """A connection to a service's terminal.  A context manager."""
+
+    def __init__(self, run: RunRecord, service: str, *, key: DetachKey, stdin: int = 0, stdout: int = 1) -> None:
+        """Connect.  Raises UnreachableError with the run's words when the service has no terminal."""
+        self._run = run
+        self._service = service
+        self._key = key
+        self._stdin = stdin
+        self._stdout = stdout
+        self._connection = connect(run)
+        self._connection.sendall(encode(Ask(protocol.ATTACH, names=(service,), size=self._size())))
+        line, self._early = read_line(self._connection)
+        answer = decode_answer(line)
+        if answer.error is not None:
+            self._connection.close()
+            raise UnreachableError(answer.error, hint=answer.hint or "`devrun ps`")
+        self._connection.settimeout(None)
+
+    def converse(self) -> str:
+        """Carry bytes both ways; return LEFT when the person left, ENDED when the service did."""
+        with self._connection, _raw(self._stdin), _window_changes() as changes:
+            self._show(self._early)
+            peer = self._connection.fileno()
+            while True:
+                readable, _, _ = select.select([peer, self._stdin, changes], [], [])
+                if peer in readable and not self._show(self._receive()):
+                    return ENDED
+                if changes in readable:
+                    os.read(changes, _CHUNK)
+                    self._follow_window()
+                if self._stdin in readable and not self._type():
+                    return LEFT
+
+    def _receive(self) -> bytes:
+        try:
+            return self._connection.recv(_CHUNK)
+        except OSError:
+            return b""
+
+    def _show(self, output: bytes) -> bool:
+        view = memoryview(output)
+        while view:
+            view = view[os.write(self._stdout, view) :]
+        return bool(output)
+
+    def _type(self) -> bool:
+        """Pass on what was typed; False when it has the detach key, or the input is over."""
+        try:
+            typed = os.read(self._stdin, _CHUNK)
+        except OSError:  # EIO: the terminal is gone
+            return False
+        keys, leaves = split_at_key(typed, self._key) if os.isatty(self._stdin) else (typed, False)
+        with contextlib.suppress(OSError):  # the service is ending: its end is read next
+            self._connection.sendall(keys)
+        return bool(typed) and not leaves
+
+    def _follow_window(self) -> None:
+        with contextlib.suppress(UnreachableError):
+            ask(self._run, Ask(protocol.RESIZE, names=(self._service,), size=self._size()))
+
+    def _size(self) -> tuple[int, int] | None:
+        return terminal_size(self._stdout) if os.isatty(self._stdout) else None
+
+
+@contextlib.contextmanager
+def _raw(descriptor: int) -> Iterator[None]:
+    """Have a terminal pass every key on; after a stop (SIGSTOP from elsewhere, `fg`) again.
+
+    What was set before is set again at the end.  Anything but a terminal stays as it is.
+    """
+    if not os.isatty(descriptor):
+        yield
+        return
+    before = termios.tcgetattr(descriptor)
+    continued = signal.signal(signal.SIGCONT, lambda *_: tty.setraw(descriptor, termios.TCSANOW))
+    try:
+        tty.setraw(descriptor, termios.TCSADRAIN)
+        yield
+    finally:
+        signal.signal(signal.SIGCONT, continued)
+        with contextlib.suppress(termios.error):  # the window was closed
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+@contextlib.contextmanager
+def _window_changes() -> Iterator[int]:
+    """Give a descriptor that turns readable when the size of the window changed."""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+
+    def changed(_signum: int, _frame: object) -> None:
+        with contextlib.suppress(BlockingIOError):
+            writer.send(b"\0")
+
+    before = signal.signal(signal.SIGWINCH, changed)
+    try:
+        yield reader.fileno()
+    finally:
+        signal.signal(signal.SIGWINCH, before)
+        reader.close()
+        writer.close()

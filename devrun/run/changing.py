@@ -1,0 +1,52 @@
+"""Stop, start and restart services of a live run: ask, wait for it, say what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from devrun.config.problems import did_you_mean
+from devrun.errors import UsageError
+from devrun.report.background import failure_of, report_failure
+from devrun.report.console import Output
+from devrun.report.services import outcome_lines, outcomes_of
+from devrun.run import protocol
+from devrun.run.client import ask
+from devrun.run.lastwords import last_words
+from devrun.run.live import require_run
+from devrun.run.protocol import Ask
+from devrun.state import open_state
+from devrun.workspace import find_worktree
+
+
+def change_services(output: Output, verb: str, words: Sequence[str], *, file: str | None) -> int:
+    """Have the run of this worktree `stop`, `start` or `restart` services; return when they have come to rest.
+
+    Raises DevrunError with a hint when nothing runs.
+    """
+    with open_state(create=False) as state:
+        run = require_run(state, find_worktree(file))
+        names = find_names(words, (each.name for each in ask(run, Ask(protocol.STATUS)).services))
+        answer = ask(run, Ask(verb, names=names))
+        if answer.code and verb != protocol.STOP:
+            return report_failure(output, failure_of(answer, names, last_words(state, run, names)))
+    outcomes = outcomes_of(answer.outcomes)
+    output.answer(verb, outcomes, outcome_lines(outcomes))
+    return 0
+
+
+def find_names(words: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
+    """Return the services of a run that `words` mean: by name, or all instances of a formation (`web.1`, `web.2`).
+
+    Raises UsageError for a word that means none.
+    """
+    services = tuple(known)
+    found: list[str] = []
+    for word in words:
+        numbered = [name for name in services if name.rpartition(".")[0] == word and name.rpartition(".")[2].isdigit()]
+        chosen = [word] if word in services else numbered
+        if not chosen:
+            listed = "it has " + (", ".join(f"`{name}`" for name in services) or "no services")
+            hint = did_you_mean(word, services) or f"{listed}; `devrun up -d {word}` adds a service"
+            raise UsageError(f"the run has no service `{word}`", hint=hint)
+        found += chosen
+    return tuple(dict.fromkeys(found))

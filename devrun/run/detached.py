@@ -1,0 +1,62 @@
+"""`up -d`: start a run in the background and see it up, or add to the one that is there."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from devrun.model import PortSet, RunRecord
+from devrun.ports.ledger import claim
+from devrun.report.background import failed_lines, failure_of, report_failure, started_data
+from devrun.report.console import Output
+from devrun.report.services import state_lines
+from devrun.run import protocol
+from devrun.run.adding import add_services, find_wanted, undone
+from devrun.run.background import start_in_background
+from devrun.run.client import ask
+from devrun.run.lastwords import last_words
+from devrun.run.plan import RunPlan, RunResult
+from devrun.run.protocol import Answer, Ask
+from devrun.run.start import Request
+from devrun.state import State
+from devrun.system.locks import FileLock
+from devrun.workspace import Workspace
+
+
+def detach_run(output: Output, plan: RunPlan, starting: FileLock, *, wait: bool, timeout: float | None) -> int:
+    """Start the plan's services in the background; return 0 when it is up (with `wait`: ready).
+
+    A start that fails is explained by the last lines of the service, and leaves nothing running.
+    `starting` is the worktree's lock.  No database may be open here.
+    """
+    answer = start_in_background(plan, starting).wait(ready=wait, timeout=timeout)
+    if isinstance(answer, RunResult):
+        return report_failure(output, answer)
+    return _report(output, "started", plan.id, answer, plan.ports)
+
+
+def join_run(  # noqa: PLR0913 - what a start knows, and the run it found
+    output: Output, request: Request, workspace: Workspace, state: State, running: RunRecord, *, wait: bool
+) -> int:
+    """Add what a live run does not have yet; what was added and fails, or is not ready in time, is stopped again."""
+    ports = claim(state, workspace.worktree, workspace.project, slot=request.slot, say=output.say)
+    wanted = find_wanted(running, request, workspace)
+    ask(running, Ask(protocol.KEEP, names=wanted.names))
+    with undone(wanted) as addition:
+        answer = add_services(wanted, ports, wait=wait, timeout=request.ready_timeout)
+        addition.stays = answer.code == 0
+    if answer.code:
+        return report_failure(output, failure_of(answer, wanted.names, last_words(state, running, wanted.names)))
+    if wanted.missing:
+        output.say(f"added {', '.join(f'`{name}`' for name in wanted.missing_names)}")
+    return _report(output, "already_running", running.id, answer, ports)
+
+
+def _report(
+    output: Output, status: Literal["started", "already_running"], run: str, answer: Answer, ports: PortSet
+) -> int:
+    data = started_data(status, run, answer, ports)
+    headings = {"started": f"started in the background: run {run}", "already_running": f"already running: run {run}"}
+    for line in failed_lines(answer):
+        output.say(line)
+    output.answer("up", data, [headings[status], *state_lines(data.services)])
+    return 0

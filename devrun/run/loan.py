@@ -1,0 +1,107 @@
+"""Services for the time of one command: what is missing is started, and ends with its last user.
+
+The loan is a connection to the run that stands until it is given back.  Whoever holds one may be
+killed in any way: the run sees the connection end, and stops what nobody else needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from types import TracebackType
+from typing import Self
+
+from devrun.errors import DevrunError
+from devrun.model import PortSet, RunRecord
+from devrun.run import protocol
+from devrun.run.adding import Wanted, add_services
+from devrun.run.background import Background, start_in_background
+from devrun.run.client import connect, read_line
+from devrun.run.plan import RunPlan, RunResult
+from devrun.run.protocol import Answer, Ask, decode_answer, encode
+from devrun.system.locks import FileLock
+
+
+class Loan:
+    """A claim on services of a run; a context manager that gives it back."""
+
+    def __init__(self, run: RunRecord, names: tuple[str, ...], borrowed: tuple[str, ...]) -> None:
+        """Claim `names`; those in `borrowed` are stopped when nobody claims them any more."""
+        self._connection: socket.socket | None = connect(run)
+        try:
+            self._connection.sendall(encode(Ask(protocol.HOLD, names=names, borrowed=borrowed)))
+            read_line(self._connection)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.give_back()
+
+    def give_back(self) -> Answer | None:
+        """End the claim and wait until what was borrowed is down; None when the run hung up.  Again does nothing."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return None
+        with connection, contextlib.suppress(OSError, DevrunError):
+            connection.shutdown(socket.SHUT_WR)
+            return decode_answer(read_line(connection)[0])
+        return None
+
+
+class NewRun:
+    """A run that was started for its holders only."""
+
+    def __init__(self, plan: RunPlan, starting: FileLock) -> None:
+        """Start it; `starting` is the worktree's lock.  No database may be open here."""
+        self._names = tuple(service.name for service in plan.services)
+        self._background: Background = start_in_background(plan, starting)
+        self._loan: Loan | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give everything back, and wait for the end of the run unless somebody else needs it."""
+        if self._loan is None:
+            self._background.abandon()
+            return
+        answer = self._loan.give_back()
+        if answer is None or answer.stopping:
+            self._background.ended()
+
+    def wait_ready(self, timeout: float | None) -> Answer | RunResult:
+        """Wait for readiness; a RunResult says that the run has ended instead."""
+        record = self._background.published()
+        if record is None:
+            return self._background.ended()
+        self._loan = Loan(record, self._names, ())
+        return self._background.wait(ready=True, timeout=timeout)
+
+
+class JoinedRun:
+    """A live run that is used, and added to where it lacks something."""
+
+    def __init__(self, wanted: Wanted, ports: PortSet) -> None:
+        self._wanted = wanted
+        self._ports = ports
+        self._loan = Loan(wanted.run, wanted.names, wanted.missing_names)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loan.give_back()
+
+    def wait_ready(self, timeout: float | None) -> Answer:
+        """Start what is missing and wait for readiness; raises NotReadyError (124) at the time-out."""
+        return add_services(self._wanted, self._ports, wait=True, timeout=timeout)
