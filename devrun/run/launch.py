@@ -1,7 +1,13 @@
-"""Make a plan happen: locks, keeper, supervisor, and the clean-up after either is lost."""
+"""Make a plan happen: locks, keeper, supervisor, and the clean-up after either is lost.
+
+All that stopping and the journal need is imported here, before the fork: from the first service on,
+devrun's own files may be deleted at any moment (its virtual environment may lie in the worktree that
+is being removed), and what both processes loaded before is in memory once.
+"""
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -19,7 +25,7 @@ from devrun.run.supervisor import Supervisor
 from devrun.state import open_state
 from devrun.system.kernel import become_subreaper, signal_on_parent_death
 from devrun.system.locks import FileLock
-from devrun.system.processes import identify
+from devrun.system.processes import identify, prepare
 
 
 def run_to_end(plan: RunPlan, starting: FileLock) -> RunResult:
@@ -32,6 +38,8 @@ def run_to_end(plan: RunPlan, starting: FileLock) -> RunResult:
         folder = state.runs.make_folder(plan.id)
     keeper_lock = hold_as_keeper(folder)
     keeper = own_identity()
+    prepare()
+    gc.freeze()  # a collection would write to every page that the two processes share
 
     def supervise(life: int) -> RunResult:
         keeper_lock.close()
