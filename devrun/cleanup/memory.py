@@ -48,7 +48,12 @@ def refusal_row(root: str, reason: str, detail: str) -> JournalRow:
     return JournalRow(verb=REMOVAL, worktree=root, action="spare", reason=reason, detail=detail)
 
 
+def removed_roots(state: State) -> tuple[str, ...]:
+    """Return the worktrees whose removal the journal remembers, newest first."""
+    rows = (row.worktree for row in reversed(state.journal.history()) if row.reason == REMOVED)
+    return tuple(dict.fromkeys(root for root in rows if root is not None))
+
+
 def was_removed(state: State, root: str) -> bool:
-    """Say whether the journal remembers that this worktree was removed, by its path or by its name alone."""
-    rows = state.journal.history()
-    return any(row.reason == REMOVED and row.worktree == root for row in rows)
+    """Say whether the journal remembers that this worktree was removed."""
+    return root in removed_roots(state)

@@ -29,18 +29,30 @@ RUN_MARGIN = 4.0
 
 
 def reap(
-    state: State, path: str, *, settings: SweepSettings | None = None, dry_run: bool = False, grace: float = GRACE
+    state: State,
+    path: str,
+    *,
+    worktree: Worktree | None = None,
+    settings: SweepSettings | None = None,
+    dry_run: bool = False,
+    grace: float = GRACE,
 ) -> SweepReport:
-    """Reap the worktree at `path` and wait for the end of it."""
-    return drive(reaping(state, path, settings=settings, dry_run=dry_run, grace=grace))
+    """Reap the worktree at `path` (`worktree` when the caller knows it) and wait for the end of it."""
+    return drive(reaping(state, path, worktree=worktree, settings=settings, dry_run=dry_run, grace=grace))
 
 
 def reaping(
-    state: State, path: str, *, settings: SweepSettings | None = None, dry_run: bool = False, grace: float = GRACE
+    state: State,
+    path: str,
+    *,
+    worktree: Worktree | None = None,
+    settings: SweepSettings | None = None,
+    dry_run: bool = False,
+    grace: float = GRACE,
 ) -> Steps[SweepReport]:
     """Reap as a generator, for a caller with a loop of its own."""
     settings = SweepSettings() if settings is None else settings
-    worktree = worktree_at(state, path)
+    worktree = worktree_at(state, path) if worktree is None else worktree
     runs = known_runs(state)
     survey = Survey(Column.CWD | Column.ENVIRONMENT)
     places = make_places(

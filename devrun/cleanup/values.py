@@ -149,3 +149,14 @@ class SweepReport(CleanupReport, frozen=True):
     files: tuple[FileRow, ...] = ()
     leases: tuple[LeaseRow, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+
+
+class Removal(Struct, frozen=True):
+    """The removal of a worktree: what was done, and in words what could not be."""
+
+    path: str
+    removed: bool = False
+    runs: tuple[str, ...] = ()
+    cleanup: SweepReport = SweepReport()
+    leases: tuple[LeaseRow, ...] = ()
+    problems: tuple[str, ...] = ()

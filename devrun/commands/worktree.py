@@ -1,4 +1,4 @@
-"""`devrun worktree add|list`: git's worktrees, with their ports."""
+"""`devrun worktree add|remove|list`: git's worktrees, with their runs and ports."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import os
 from typing import Any
 
 from devrun.errors import ConfigError, DevrunError, NotARepositoryError, UsageError
-from devrun.model import Worktree
+from devrun.model import ProcessRecord, ProcessSnapshot, RunRecord, Worktree
 from devrun.report.console import Output
 from devrun.report.ports import PortsRow, ports_lines, worktree_lines
 from devrun.state import State, open_state
-from devrun.system.folders import current_folder
+from devrun.system.folders import current_folder, last_folder
+from devrun.worktrees.listing import WorktreeEntry, list_worktrees
 from devrun.worktrees.locate import locate
 
 
-def run(output: Output, *, action: str, path: str | None, commit: str | None, branch: str | None) -> int:
+def run(output: Output, *, action: str, path: str | None, commit: str | None, branch: str | None, force: bool) -> int:
     """Do what the first word says."""
     if action == "list":
         return _list(output)
     if path is None:
         raise UsageError(f"`devrun worktree {action}` needs a PATH", hint=f"`devrun worktree {action} ../feature-x`")
+    if action == "remove":
+        return _remove(output, path, force=force)
     return _add(output, path, commit=commit, branch=branch)
 
 
@@ -66,33 +69,55 @@ def _lease(output: Output, worktree: Worktree, here: str) -> PortsRow | None:
     return PortsRow(worktree.root, ports, tuple(project.services))
 
 
+def _remove(output: Output, word: str, *, force: bool) -> int:
+    """End what runs in the worktree, let git remove it, give its ports back."""
+    from devrun.cleanup.memory import removed_roots
+    from devrun.report.cleaning import removal_data
+    from devrun.run.removal import exit_code, remove_worktree
+    from devrun.worktrees.removal import Remembered, find_target
+
+    def say(line: str) -> None:
+        """Show each act when it is done: a removal may take a while, or be refused by git half-way."""
+        if not output.json:
+            output.answer("worktree remove", None, [line])
+
+    with open_state() as state:
+        known = [Remembered(each.root, each.identity, each.repository) for each in state.leases.all()]
+        known += [Remembered(root) for root in removed_roots(state)]
+        target = find_target(word, last_folder(), known=known)
+        removal = remove_worktree(state, target, force=force, say=say, complain=output.say)
+    if output.json:
+        output.answer("worktree remove", removal_data(removal))
+    return exit_code(removal)
+
+
 def _list(output: Output) -> int:
     """List what git lists, with slot, run, ports and memory of each."""
-    from devrun.worktrees.listing import list_worktrees
-
     view = list_worktrees(_repository(current_folder()))
     if view.entries is None:
         raise DevrunError(f"git does not say which worktrees there are: {view.problem}", hint="`git worktree list`")
     with open_state(create=False) as state:
-        entries = [_entry(state, each.path, each.branch, each.identity) for each in view.entries if not each.bare]
+        memory = _Memory()
+        entries = [_entry(state, each, memory) for each in view.entries if not each.bare]
     output.answer("worktree list", entries, worktree_lines(entries, output))
     return 0
 
 
-def _entry(state: State, path: str, branch: str | None, identity: str | None) -> dict[str, Any]:
-    if identity is None:  # git still lists it, its folder is not there
-        lease = next((each for each in state.leases.all() if each.root == path), None)
+def _entry(state: State, entry: WorktreeEntry, memory: _Memory) -> dict[str, Any]:
+    if entry.identity is None:  # git still lists it, its folder is not there
+        lease = next((each for each in state.leases.all() if each.root == entry.path), None)
     else:
-        lease = state.leases.get(identity)
-    live = None if lease is None else state.runs.live(lease.identity)
-    row = None if lease is None else PortsRow(path, lease.ports, tuple(lease.ports.ports))
+        lease = state.leases.get(entry.identity)
+    identity = entry.identity if lease is None else lease.identity
+    live = None if identity is None else state.runs.live(identity)
+    row = None if lease is None else PortsRow(entry.path, lease.ports, tuple(lease.ports.ports))
     return {
-        "path": path,
-        "branch": branch,
+        "path": entry.path,
+        "branch": entry.branch,
         "slot": None if row is None else row.ports.slot,
         "run": None if live is None else live.id,
         "ports": {} if row is None else _flat(row),
-        "rss": None if live is None else _memory([each.pid for each in live.groups.values()]),
+        "rss": None if live is None else memory.of(live),
     }
 
 
@@ -104,12 +129,27 @@ def _flat(row: PortsRow) -> dict[str, int]:
     }
 
 
-def _memory(leaders: list[int]) -> int:
-    """Return the resident bytes of the sessions with these leaders."""
-    from devrun.system.processes import read_snapshot
+class _Memory:
+    """The resident bytes of runs, from one reading of the process table."""
 
-    snapshot = read_snapshot()
-    return sum(record.rss or 0 for leader in leaders for record in snapshot.session(leader))
+    def __init__(self) -> None:
+        self._snapshot: ProcessSnapshot | None = None
+
+    def of(self, run: RunRecord) -> int:
+        """Return what keeper, supervisor and the sessions of the services have, and what descends from them."""
+        if self._snapshot is None:
+            from devrun.system.processes import read_snapshot
+
+            self._snapshot = read_snapshot()
+        snapshot = self._snapshot
+        heads = [each for each in (run.keeper, run.supervisor, *run.groups.values()) if each is not None]
+        members: dict[int, ProcessRecord] = {}
+        for head in heads:
+            record = snapshot.find(head)
+            if record is not None:
+                found = (record, *snapshot.descendants(head.pid), *snapshot.session(head.pid))
+                members |= {each.pid: each for each in found}
+        return sum(record.rss or 0 for record in members.values())
 
 
 def _repository(here: str) -> str:

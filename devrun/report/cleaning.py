@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from devrun.cleanup.values import GuardReport, ServiceGuard, SweepReport
+from devrun.cleanup.values import GuardReport, LeaseRow, Removal, ServiceGuard, SweepReport
 from devrun.model import Classified, Outcome, ProcessIdentity, StepResult, Verdict
 
 Results = Mapping[ProcessIdentity, StepResult]
@@ -63,9 +63,25 @@ def sweep_data(report: SweepReport) -> dict[str, Any]:
             {"path": each.path, "action": each.action, "reason": each.reason, "outcome": each.outcome}
             for each in report.files
         ],
-        "leases": [{"worktree": each.worktree, "slot": each.slot, "action": each.action} for each in report.leases],
+        "leases": _leases(report.leases),
         "skipped": [{"what": each.what, "why": each.why} for each in report.skipped],
     }
+
+
+def removal_data(removal: Removal) -> dict[str, Any]:
+    """Return the `data` of `worktree remove`: the rows of its reap, and what else was done."""
+    return {
+        "path": removal.path,
+        "removed": removal.removed,
+        "runs": list(removal.runs),
+        **sweep_data(removal.cleanup),
+        "leases": _leases(removal.leases),
+        "problems": list(removal.problems),
+    }
+
+
+def _leases(leases: Iterable[LeaseRow]) -> list[dict[str, Any]]:
+    return [{"worktree": each.worktree, "slot": each.slot, "action": each.action} for each in leases]
 
 
 def sweep_lines(report: SweepReport, *, dry_run: bool, explain: bool = False) -> list[str]:

@@ -15,3 +15,12 @@ def current_folder() -> str:
         raise UsageError(
             f"the current folder cannot be read: {error.strerror}; was it deleted?", hint="`cd` to an existing folder"
         ) from error
+
+
+def last_folder() -> str:
+    """Return the current working directory, or by `PWD` where it was when it has been deleted since."""
+    try:
+        return os.getcwd()
+    except OSError:
+        path = os.environ.get("PWD", "")
+        return path if os.path.isabs(path) else os.sep

@@ -69,3 +69,18 @@ def _repository_of(git_dir: str) -> str:
 def _real(git_dir: str) -> str:
     """Resolve links above a git dir that may be gone."""
     return os.path.realpath(git_dir)
+
+
+def git_dir_of(repository: str, root: str) -> str | None:
+    """Return the git dir of the linked worktree at `root`, which may be gone; None when git has none for it."""
+    folder = os.path.join(repository, "worktrees")
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return None
+    for name in names:
+        git_dir = os.path.join(folder, name)
+        registered = root_of(git_dir)
+        if registered is not None and os.path.realpath(registered) == root:
+            return os.path.realpath(git_dir)
+    return None
