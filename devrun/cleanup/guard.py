@@ -132,8 +132,9 @@ class _Question:
         survey = Survey(Column.ARGV if patterns else Column(0)) if survey is None else survey
         survey.hear(self._listeners)
         candidates = self._candidates(survey, patterns)
-        if candidates:
-            survey.look_closely(candidates, self._places, origins=True)
+        if not candidates:
+            return {target.service: KillPlan() for target in self._targets}
+        survey.look_closely(candidates, self._places, origins=True)
         return {target.service: decide(self._context(survey, target)) for target in self._targets}
 
     def _candidates(self, survey: Survey, patterns: Sequence[str]) -> list[int]:
