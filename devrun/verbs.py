@@ -431,23 +431,27 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         name="worktree",
         module="worktree",
-        effect=WRITE,
-        help="add or list git worktrees",
+        effect=DESTRUCTIVE,
+        help="add, remove or list worktrees",
         description=(
             "add PATH [COMMIT]: 1. lets git add the worktree  2. leases its ports and prints them\n"
+            "remove PATH|NAME: 1. asks first whether git would refuse (changes, untracked files, a lock): exit 3\n"
+            "  2. ends its run, stops its servers and its fsmonitor daemon  3. lets git remove it\n"
+            "  4. gives its ports back.  What could not be cleaned is said, and blocks nothing.  Again: quiet\n"
             "list: what git lists, with slot, live run, ports and memory of each; that only reads\n"
-            "Never prunes, never deletes a folder."
+            "Never prunes, never deletes a folder itself, never overrides a lock."
         ),
         examples=(
             "devrun worktree add -b feature-x ../feature-x",
-            "devrun worktree list",
+            "devrun worktree remove ../feature-x",
             "devrun worktree list --json | jq -r '.data[].path'",
         ),
         arguments=(
-            _argument("action", choices=("add", "list"), metavar="add|list", help="what to do"),
-            _argument("path", nargs="?", metavar="PATH", help="the folder of the worktree"),
+            _argument("action", choices=("add", "remove", "list"), metavar="add|remove|list", help="what to do"),
+            _argument("path", nargs="?", metavar="PATH", help="the folder of the worktree; remove: or its name"),
             _argument("commit", nargs="?", metavar="COMMIT", help="add: the branch or commit to check out"),
             _argument("-b", "--branch", metavar="NAME", help="add: make this branch"),
+            _argument("--force", action="store_true", help="remove: with its changes and untracked files"),
             JSON,
         ),
     ),
