@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator
 
 import psutil
 
-from tests.support.arena import Roll, free_base, kill, supervisor_of
+from tests.support.arena import Roll, default_signals, free_base, kill, supervisor_of
 from tests.support.devrun import PROGRAM
 from tests.support.leak_guard import become_subreaper, describe
 from tests.support.processes import lives, wait_gone
@@ -438,6 +438,7 @@ def main() -> int:
     parser.add_argument("--portable", action="store_true", help="without the helpers that only Linux has")
     options = parser.parse_args()
     become_subreaper()
+    default_signals()
     if options.portable:
         os.environ["DEVRUN_PORTABLE"] = "1"
     failures = 0

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import psutil
 
-from tests.support.arena import Arena
+from tests.support.arena import Arena, default_signals
 from tests.support.devrun import PROGRAM
 from tests.support.faults import PARTS, PLAIN, Fault, git_removes, kill_both
 from tests.support.leak_guard import become_subreaper
@@ -182,6 +182,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     become_subreaper()
+    default_signals()
     table: dict[str, dict[str, Cell]] = {}
     for fault in options.faults:
         for name in options.launchers:

@@ -177,6 +177,12 @@ class Arena:
         self.roll.close()
 
 
+def default_signals() -> None:
+    """Put back what nohup and `&` ignore: children inherit it, and a launcher may respect it."""
+    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(signum, signal.SIG_DFL)
+
+
 def supervisor_of(keeper: psutil.Process) -> psutil.Process:
     """Return the supervisor: the keeper's only child."""
     (found,) = (each for each in keeper.children() if lives(each))
