@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from devrun import __version__
 from devrun.run import protocol
+from devrun.run.litter import remove_stale_sockets
 from devrun.run.loop import READ, WRITE, Loop, Timer
 from devrun.run.peers import is_own_user
 from devrun.run.protocol import Answer, Ask, VersionError, encode
@@ -73,6 +74,7 @@ class ControlServer:
         self._clients: set[_Client] = set()
         self._socket: socket.socket | None = None
         self._is_closed = False
+        remove_stale_sockets(os.path.dirname(path))
         self.heal()
 
     def heal(self) -> bool:
