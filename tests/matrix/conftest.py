@@ -6,7 +6,10 @@ import contextlib
 
 import pytest
 
+from tests.e2e.conftest import path_of_node_tools
 from tests.support.arena import Arena
+
+__all__ = ["path_of_node_tools"]
 
 
 @pytest.fixture

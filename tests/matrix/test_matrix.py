@@ -123,7 +123,10 @@ def test_an_old_spinning_copy_that_lost_its_port_is_stopped_before_the_start(are
 @pytest.mark.matrix
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL], ids=["TERM", "SIGKILL"])
 @pytest.mark.parametrize("wrapper", ["npm", "pnpm"])
-def test_a_signal_to_the_package_manager_around_devrun_ends_the_run(arena, innocent, wrapper, signum):
+def test_a_signal_to_the_package_manager_around_devrun_ends_the_run(
+    arena, innocent, wrapper, signum, path_of_node_tools, monkeypatch
+):
+    monkeypatch.setenv("PATH", path_of_node_tools)
     made = arena()
     innocent(made)
     shown = made.start([wrapper, "run", "dev"])
