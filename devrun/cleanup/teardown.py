@@ -18,7 +18,6 @@ from devrun.decide.context import Context, Tree
 from devrun.errors import DevrunError
 from devrun.model import (
     Classified,
-    Cwd,
     KillPlan,
     ProcessIdentity,
     ProcessRecord,
@@ -109,20 +108,25 @@ def _plan(request: TreeRequest, survey: Survey, *, adopts: bool) -> KillPlan:
 
 
 def _elsewhere(escaped: Iterable[ProcessRecord], request: TreeRequest) -> dict[ProcessIdentity, Surroundings]:
-    """Return the surroundings of those who left their session and stand in another worktree than the run's."""
-    away: list[tuple[ProcessRecord, Cwd]] = []
-    for record in escaped:
-        if record.cwd is not None and not record.cwd.deleted:
-            try:
-                found = locate(record.cwd.path)
-            except (DevrunError, OSError):
-                continue
-            if found.repository is not None and found.root != request.worktree:
-                away.append((record, record.cwd))
+    """Return the surroundings of those who left their session and stand in another worktree than the run's.
+
+    The other services' processes are among them, so a folder is looked at once, not once for each.
+    """
+    standing = [(record, record.cwd) for record in escaped if record.cwd is not None and not record.cwd.deleted]
+    foreign = {path for path in {cwd.path for _, cwd in standing} if _is_elsewhere(path, request.worktree)}
+    away = [(record, cwd) for record, cwd in standing if cwd.path in foreign]
     if not away:
         return {}
     places = Places((), Patterns())
     return {record.identity: places.around(cwd, started_at=record.started_at) for record, cwd in away}
+
+
+def _is_elsewhere(path: str, root: str) -> bool:
+    try:
+        found = locate(path)
+    except (DevrunError, OSError):
+        return False
+    return found.repository is not None and found.root != root
 
 
 def _own_worktree(request: TreeRequest) -> Worktree | None:
