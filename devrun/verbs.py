@@ -456,6 +456,49 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
+        name="who",
+        module="who",
+        effect=READ,
+        help="name who holds a port",
+        description=(
+            "1. finds who listens on the port (IPv4 and IPv6), and whose service it is\n"
+            "2. says which worktree the port is leased to, whoever sits on it\n"
+            "Never stops anything, never writes."
+        ),
+        examples=("devrun who 3000", "devrun who 3000 --json", "devrun who $(devrun port web)"),
+        arguments=(_argument("port", type=int, metavar="PORT", help="the port"), JSON),
+    ),
+    Verb(
+        name="history",
+        module="history",
+        effect=READ,
+        help="show what devrun stopped",
+        description=(
+            "1. prints every stop, refusal, removal and release, oldest first, with its evidence\n"
+            "The journal is bounded: 20 000 rows.  Never writes."
+        ),
+        examples=("devrun history", "devrun history --since 1h", "devrun history --json | jq -r '.data[].detail'"),
+        arguments=(
+            _argument("--since", metavar="T", help="only later ones: 10m, 14:05, 2026-07-29T14:05"),
+            _argument("-n", "--lines", type=int, metavar="N", help="only the last N"),
+            JSON,
+        ),
+    ),
+    Verb(
+        name="doctor",
+        module="doctor",
+        effect=READ,
+        help="look for what is wrong",
+        description=(
+            "1. shows what a sweep would stop, and what it leaves alone and why\n"
+            "2. stale records, other state folders, facts that cannot be read, git that does not answer\n"
+            "3. ports that clash or are held, servers that spin without a port, colliding names in .env\n"
+            "Exit 1 when something keeps devrun from its work.  Never stops anything, never writes."
+        ),
+        examples=("devrun doctor", "devrun doctor --json | jq .data.problems", "devrun doctor -f Procfile"),
+        arguments=(FILE, JSON),
+    ),
+    Verb(
         name="completion",
         module="completion",
         effect=READ,

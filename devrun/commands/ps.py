@@ -20,6 +20,7 @@ def run(output: Output, *, every: bool, file: str | None) -> int:
             views = look_at(state, state.runs.alive())
             output.answer("ps", [view.data for view in views], _lines(output, views))
             _show_orphans(output, state)
+            _show_spinning(output, file)
         else:
             views = [_here(output, state, find_worktree(file), file)]
             output.answer("ps", views[0].data, _lines(output, views))
@@ -65,6 +66,20 @@ def _show_orphans(output: Output, state: State) -> None:
         output.say(line)
     if lines:
         output.say("hint: `devrun sweep`")
+
+
+def _show_spinning(output: Output, file: str | None) -> None:
+    """Name processes that look like a service of the configuration here, serve nobody and keep a core busy."""
+    from devrun.cleanup.spinning import find_spinning
+    from devrun.config.load import load_project
+    from devrun.system.folders import last_folder
+
+    try:
+        services = load_project(start=last_folder(), file=file).services
+    except DevrunError:
+        return
+    for each in find_spinning({name: service.match for name, service in services.items()}):
+        output.complain(each.words, hint=f"`devrun guard {each.service} --dry-run`")
 
 
 def _complain(output: Output, view: View) -> int:

@@ -209,6 +209,45 @@ class WorktreeRow(Answer, frozen=True):
     rss: int | None
 
 
+class Removed(Answer, frozen=True):
+    """`worktree remove`: the rows of its clean-up, and what else was done."""
+
+    path: str
+    removed: bool
+    runs: tuple[str, ...]
+    processes: tuple[Process, ...]
+    files: tuple[SweptFile, ...]
+    leases: tuple[SweptLease, ...]
+    skipped: tuple[SkippedRow, ...]
+    problems: tuple[str, ...]
+
+
+class Who(Answer, frozen=True):
+    """`who`; a holder that cannot be seen has a row without a pid."""
+
+    port: int
+    holders: tuple[Process, ...]
+
+
+class HistoryRow(Answer, frozen=True):
+    """A row of `history`: a process row with its time (UTC, ISO 8601) and the devrun command that did it.
+
+    Files, leases and worktrees have rows without a pid.
+    """
+
+    time: str
+    verb: str
+    pid: int | None
+    command: str | None
+    cwd: str | None
+    worktree: str | None
+    service: str | None
+    action: Literal["stop", "spare", "report", "release", "remove", "keep"] | None
+    reason: str | None
+    detail: str | None
+    outcome: str | None
+
+
 class Problem(Answer, frozen=True):
     """Something wrong in the configuration."""
 
@@ -222,6 +261,23 @@ class Check(Answer, frozen=True):
     """`check`."""
 
     problems: tuple[Problem, ...]
+
+
+class Finding(Answer, frozen=True):
+    """Something the doctor found."""
+
+    where: str | None
+    message: str
+    hint: str | None
+    severity: Literal["error", "warning", "info"]
+
+
+class Doctor(Answer, frozen=True):
+    """`doctor`: findings, whom a sweep would stop, whom it leaves and why."""
+
+    problems: tuple[Finding, ...]
+    would_stop: tuple[Process, ...]
+    spared: tuple[Process, ...]
 
 
 class Init(Answer, frozen=True):

@@ -21,6 +21,11 @@ def stamp(moment: float) -> bytes:
 
 
 def parse_since(text: str, *, now: float | None = None) -> bytes:
+    """Return the time that `--since` means, as the log files have it."""
+    return stamp(moment_of(text, now=now))
+
+
+def moment_of(text: str, *, now: float | None = None) -> float:
     """Return the time that `--since` means: `10m` ago, `14:05` of the last 24 hours, or ISO 8601.
 
     Times without a zone are local.  Raises UsageError.
@@ -32,14 +37,14 @@ def parse_since(text: str, *, now: float | None = None) -> bytes:
     ago = _AGO.fullmatch(words)
     try:
         if ago is not None:
-            return stamp(max(0.0, moment - float(ago[1]) * _UNITS[ago[2]]))
+            return max(0.0, moment - float(ago[1]) * _UNITS[ago[2]])
         if _CLOCK.fullmatch(words):
             today = time.strftime("%Y-%m-%d", time.localtime(moment))
             when = (
                 datetime.fromisoformat(f"{today}T{words if words[2] == ':' else '0' + words}").astimezone().timestamp()
             )
-            return stamp(when if when <= moment else when - _DAY)
-        return stamp(max(0.0, datetime.fromisoformat(words).astimezone().timestamp()))
+            return when if when <= moment else when - _DAY
+        return max(0.0, datetime.fromisoformat(words).astimezone().timestamp())
     except (ValueError, OverflowError, OSError):
         raise UsageError(
             f"`--since {text}` is no time", hint="`--since 10m`, `--since 14:05` or `--since 2026-07-29T14:05`"
