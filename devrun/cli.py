@@ -159,6 +159,7 @@ def _dispatch(words: list[str]) -> int:
     verb = next(each for each in VERBS if each.name == name)
     output = Output(json=options.pop("json", False), color=options.pop("color"))
     module = importlib.import_module(f"devrun.commands.{verb.module}")
+    gc.freeze()  # modules stay: no collection has to look at them, nor the end of the process take them down
     with contextlib.nullcontext() if verb.effect == READ else interruptible():
         code: int = module.run(output, **options)
     return code
