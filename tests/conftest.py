@@ -18,6 +18,7 @@ from tests.support.devrun import Up
 from tests.support.leak_guard import leak_guard, pytest_configure
 from tests.support.processes import Processes, lives
 from tests.support.repositories import GIT_ENVIRONMENT, Repository
+from tests.support.session import Session
 from tests.support.terminal import Terminal
 
 __all__ = ["leak_guard", "pytest_configure"]
@@ -127,3 +128,11 @@ def up():
             return made
 
         yield start
+
+
+@pytest.fixture
+def session(tmp_path, handshake):
+    """A project for runs in the background: `session.services(web="listener")`, `session("up", "-d")`."""
+    made = Session(tmp_path / "project", handshake)
+    yield made
+    made.close()

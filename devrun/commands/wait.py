@@ -30,9 +30,12 @@ def run(output: Output, *, services: list[str], timeout: float | None, file: str
     with open_state(create=False) as state:
         worktree = find_worktree(file)
         found = require_run(state, worktree)
-        names = find_names(services, (each.name for each in ask(found, Ask(protocol.STATUS)).services))
+        names: tuple[str, ...] = ()
         try:
+            names = find_names(services, (each.name for each in ask(found, Ask(protocol.STATUS)).services))
             answer = ask(found, Ask(protocol.WAIT, names=names), timeout=timeout)
+        except UsageError:
+            raise
         except NotReadyError as error:
             raise _late(found, names, timeout) from error
         except DevrunError as error:

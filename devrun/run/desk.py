@@ -148,8 +148,8 @@ class Desk:
             name: services[name].phase.value if name in changed or services[name].phase is Phase.FAILED else "unchanged"
             for name in names
         }
-        failed = [services[name] for name in names if services[name].phase is Phase.FAILED]
-        code = (failed[0].code or 1) if failed else 0
+        failed = [name for name in names if services[name].phase is Phase.FAILED]
+        code = (self._code(failed[0]) or 1) if failed else 0
         return Answer(version=__version__, services=self._services(), outcomes=outcomes, code=code)
 
     def _when_finished(self) -> Answer | None:
@@ -170,13 +170,20 @@ class Desk:
                     ready=each.is_ready,
                     restarts=each.restarts,
                     anchor=None if instance is None else instance.anchor.pid,
-                    exit_code=each.code,
+                    exit_code=self._code(name),
                     detail=each.detail,
                     since=None if instance is None else instance.started_at,
                     prompt=self._screen.prompts.is_waiting(name),
                 )
             )
         return tuple(found)
+
+    def _code(self, name: str) -> int | None:
+        """Return what a service ended with; of one that failed, what it failed with (124, 3), not how it was stopped."""
+        state = self._state()
+        each = state.services[name]
+        failure = state.failures.get(name)
+        return each.code if failure is None or each.phase is not Phase.FAILED else failure.exit_code
 
     def attach(self, name: str, size: tuple[int, int] | None, /) -> Attachment | None:
         """Open the way to a service's terminal; None when it is not running or has none."""
