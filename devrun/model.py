@@ -386,6 +386,7 @@ class RunRecord(Struct, frozen=True):
     """One `devrun up` as the state folder remembers it.
 
     `groups` are the anchors of its services: identity of each session leader by service name.
+    `folder` is the worktree's when the run began: another one in its place is another worktree.
     """
 
     id: str
@@ -402,3 +403,4 @@ class RunRecord(Struct, frozen=True):
     stopping_at: float | None = None
     ended_at: float | None = None
     exit_code: int | None = None
+    folder: FileId | None = None

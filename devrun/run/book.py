@@ -57,6 +57,7 @@ class RunBook:
                 detached=plan.detached,
                 owner=plan.binding.owner,
                 socket=plan.socket,
+                folder=plan.worktree.file_id,
             )
         )
 

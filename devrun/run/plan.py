@@ -14,6 +14,11 @@ STOP_MARGIN = 2.0
 stop; more, and a supervisor that hangs keeps the terminal for longer than people wait."""
 
 
+PULSE = 1.0
+"""Seconds between two looks at the worktree and the owner.  Shorter wakes an idle machine; longer breaks
+"within two seconds"."""
+
+
 class OutputOptions(Struct, frozen=True):
     """How the services' output is shown.  `colour` is decided already."""
 

@@ -27,7 +27,7 @@ from devrun.report.running import stop_lines
 from devrun.run import layers
 from devrun.run.environment import common_environment, prepare_services
 from devrun.run.live import find_run, is_ending
-from devrun.run.plan import STOP_MARGIN, Binding, OutputOptions, RunPlan
+from devrun.run.plan import PULSE, STOP_MARGIN, Binding, OutputOptions, RunPlan
 from devrun.state import State
 from devrun.state.folder import socket_folder
 from devrun.system.locks import FileLock
@@ -67,16 +67,24 @@ def wait_for_ending_run(state: State, workspace: Workspace) -> RunRecord | None:
     """Return the live run of the worktree; one that is ending is waited for, one grace at most.
 
     A run is ending when it says so, or when one of its two processes is gone: the other is clearing
-    up then.
+    up then.  One of a worktree that stood here before ends as soon as it looks again.
     """
     worktree = workspace.worktree
     grace = max((service.stop.timeout for service in workspace.project.services.values()), default=0.0)
-    until = time.monotonic() + grace + STOP_MARGIN
+    until = time.monotonic() + PULSE + grace + STOP_MARGIN
     while True:
         run = find_run(state, worktree)
-        if run is None or not is_ending(state, run) or time.monotonic() >= until:
+        if run is None or time.monotonic() >= until:
+            return run
+        if not is_ending(state, run) and not _is_of_a_predecessor(run, worktree):
             return run
         time.sleep(_POLL)
+
+
+def _is_of_a_predecessor(run: RunRecord, worktree: Worktree) -> bool:
+    """Tell whether the run is of a worktree that was removed and re-created at the same place."""
+    known = run.folder is not None and worktree.file_id is not None
+    return known and run.worktree == worktree.root and run.folder != worktree.file_id
 
 
 def already_running(run: RunRecord) -> RefusedError:

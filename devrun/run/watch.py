@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterable
 
 from devrun.model import ProcessIdentity, Worktree
 from devrun.run.loop import Loop
+from devrun.run.plan import PULSE
 from devrun.system.control import Handle, SystemControl
 from devrun.worktrees.survey import worktree_is_gone
-
-PULSE = 1.0
-"""Seconds between two looks.  Shorter wakes an idle machine; longer breaks "within two seconds"."""
 
 
 class Pulse:

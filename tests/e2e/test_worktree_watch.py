@@ -13,7 +13,7 @@ import sysconfig
 import pytest
 
 from devrun.model import FileId
-from devrun.run.watch import PULSE
+from devrun.run.plan import PULSE
 from devrun.worktrees.locate import locate
 from devrun.worktrees.survey import worktree_is_gone
 from tests.support.arena import supervisor_of
@@ -66,6 +66,17 @@ def test_a_run_whose_worktree_is_lost_ends_and_says_why(running, repository, han
     lose(repository, root)
     assert run.wait() == 1
     assert f"worktree `{root}` {words}" in run.output
+    assert handshake.wait_gone()
+
+
+def test_a_start_in_a_worktree_that_was_just_re_created_waits_for_the_run_of_its_predecessor(
+    running, repository, handshake, up
+):
+    run, root = running
+    recreate(repository, root)
+    repository.write({"services.yaml": json.dumps({"services": {"one": {"command": "true"}}})}, root)
+    assert up(cwd=root).wait() == 0
+    assert run.wait() == 1
     assert handshake.wait_gone()
 
 
