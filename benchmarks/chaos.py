@@ -323,22 +323,21 @@ class World:
             expected = sorted(shape for shape in run.place.shapes for _ in range(COUNTS[shape]))
             if shapes != expected:
                 raise BrokenError(f"the run of w{run.place.number} has {shapes}, not {expected}\n{run.tail()}")
-        ours = {run.keeper for run in living} | {
-            child for run in living for child in run.keeper.children(recursive=True)
-        }
-        strays = self._others(ours)
-        wait_gone(strays, 5)  # who was just killed may be on the way out
-        ours |= {child for run in living for child in run.keeper.children(recursive=True)}
-        strays = self._others(ours)
+        wait_gone(self._strays(living), 5)  # who was just killed may be on the way out
+        strays = self._strays(living)
         if strays:
             raise BrokenError("left behind: " + "; ".join(describe(each) for each in strays))
         dead = [describe(each) for each in self.bystanders if not lives(each)]
         if dead:
             raise BrokenError(f"innocents died: {dead}")
 
-    def _others(self, ours: set[psutil.Process]) -> list[psutil.Process]:
+    def _strays(self, living: list[Run]) -> list[psutil.Process]:
+        """Return who belongs to no living run; what left its tree is known because it reported."""
+        ours = {run.keeper for run in living} | set(self.bystanders)
+        ours |= {child for run in living for child in run.keeper.children(recursive=True)}
+        ours |= {each.process for run in living for each in run.roll.reported if each.process is not None}
         everybody = psutil.Process().children(recursive=True)
-        return [each for each in everybody if each not in ours and each not in self.bystanders and lives(each)]
+        return [each for each in everybody if each not in ours and lives(each)]
 
     # Helpers.
 
