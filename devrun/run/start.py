@@ -30,6 +30,7 @@ from devrun.run.live import find_run, is_ending
 from devrun.run.plan import PULSE, STOP_MARGIN, Binding, OutputOptions, RunPlan
 from devrun.state import State
 from devrun.state.folder import socket_folder
+from devrun.system.execute import CONFIRM_SECONDS
 from devrun.system.locks import FileLock
 from devrun.workspace import Workspace
 from devrun.worktrees.survey import Survey
@@ -64,14 +65,16 @@ def lock_worktree(state: State, worktree: Worktree) -> FileLock:
 
 
 def wait_for_ending_run(state: State, workspace: Workspace) -> RunRecord | None:
-    """Return the live run of the worktree; one that is ending is waited for, one grace at most.
+    """Return the live run of the worktree; one that is ending is waited for, as long as that may take.
+
+    That is one grace, or, where its supervisor hangs and its keeper clears up, two.
 
     A run is ending when it says so, or when one of its two processes is gone: the other is clearing
     up then.  One of a worktree that stood here before ends as soon as it looks again.
     """
     worktree = workspace.worktree
     grace = max((service.stop.timeout for service in workspace.project.services.values()), default=0.0)
-    until = time.monotonic() + PULSE + grace + STOP_MARGIN
+    until = time.monotonic() + PULSE + 2 * grace + STOP_MARGIN + CONFIRM_SECONDS
     while True:
         run = find_run(state, worktree)
         if run is None or time.monotonic() >= until:

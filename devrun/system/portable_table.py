@@ -70,11 +70,14 @@ def read_rows(columns: Column = NOTHING, pids: Iterable[int] | None = None) -> I
 def read_facts(record: ProcessRecord, columns: Column) -> ProcessRecord | None:
     """Return `record` with the dear columns filled in, None when that process is gone."""
     try:
-        process = psutil.Process(record.pid)
-    except psutil.NoSuchProcess:
+        return _read_facts(psutil.Process(record.pid), record, columns)
+    except psutil.NoSuchProcess:  # now, or between two of its facts
         return None
     except psutil.AccessDenied:
         return record
+
+
+def _read_facts(process: psutil.Process, record: ProcessRecord, columns: Column) -> ProcessRecord | None:
     changes: dict[str, object] = {}
     cwd = record.cwd
     if columns & Column.CWD:
