@@ -8,6 +8,7 @@ second one is taken only when somebody is suspicious after the first.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Mapping
 
@@ -57,7 +58,7 @@ def find_spinning(
     before = read_snapshot()
     began = time.monotonic()
     time.sleep(sample)
-    busy = spenders(before, read_snapshot(), time.monotonic() - began)
+    busy = spenders(before, read_snapshot(), time.monotonic() - began, os.cpu_count() or 1)
     survey.fill((who.pid for who in idle), Column.CWD)
     return tuple(_spinners(idle, busy, survey))
 

@@ -115,7 +115,8 @@ class _Question:
             self._listing = self._consult(survey)
         untracked = self._listing.untracked
         suspects = find_suspects(survey, self.settings.suspects)
-        survey.look_closely([who.pid for who in (*sockets, *untracked)], self.places)
+        kin = [record.pid for who in untracked for record in survey.snapshot.session(who.pid)]
+        survey.look_closely([*(who.pid for who in (*sockets, *untracked)), *kin], self.places)
         survey.fill(who.pid for who in suspects)
         return Context(
             situation=Situation.SWEEP,

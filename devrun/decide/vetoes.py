@@ -287,5 +287,9 @@ def _asked_about(record: ProcessRecord, run: str, context: Context) -> bool:
 
 
 def _is_below_untracked(record: ProcessRecord, context: Context) -> bool:
-    """Say whether a process is, or descends from, one that its registry does not list: it goes with it."""
-    return any(each.identity in context.untracked for each in context.snapshot.lineage(record.pid))
+    """Say whether a process goes with one that its registry does not list: below it, or in the session it leads."""
+    for each in context.snapshot.lineage(record.pid):
+        leader = context.snapshot.get(each.sid)
+        if each.identity in context.untracked or (leader is not None and leader.identity in context.untracked):
+            return True
+    return False
