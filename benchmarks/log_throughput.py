@@ -148,6 +148,7 @@ def run_command(*words: str) -> Callable[[Setting, int], None]:
     def run(setting: Setting, stdout: int) -> None:
         state = os.path.join(setting.folder, "state")
         environment = {**os.environ, "DEVRUN_STATE_DIR": state}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its byte code
         subprocess.run(
             words,
             stdout=stdout,
@@ -227,10 +228,14 @@ def compare(setting: Setting, runs: int, only: list[str]) -> None:
         cells = []
         verdict = ""
         for to_pipe in (False, True):
-            results = [
-                measure(setting, run, to_pipe=to_pipe, check_it=number == 0 and name not in {"cat", "tee"})
-                for number in range(runs)
-            ]
+            try:
+                results = [
+                    measure(setting, run, to_pipe=to_pipe, check_it=number == 0 and name not in {"cat", "tee"})
+                    for number in range(runs)
+                ]
+            except subprocess.TimeoutExpired:
+                cells.append(f"over {TIMEOUT} s")
+                break
             best = min(seconds for seconds, _ in results)
             floors.setdefault(to_pipe, best)
             cells.append(f"{best:8.2f} s {best / floors[to_pipe]:6.1f}")
