@@ -58,7 +58,13 @@ def teardown(request: TreeRequest) -> Steps[CleanupReport]:
     def rescan() -> KillPlan:
         return noted(_plan(request, readings.since(paused.pop() if paused else time.monotonic()), adopts=adopts))
 
-    stopping = carry_out(noted(first), deadline=request.deadline, signals=signals, rescan=rescan, hurry=request.hurry)
+    stopping = carry_out(
+        noted(first),
+        deadline=request.deadline,
+        signals=signals,
+        rescan=None if first.is_empty else rescan,
+        hurry=request.hurry,
+    )
     results = yield from _noting_pauses(stopping, paused)
     stopped = {result.step.record.identity for result in results}
     spared = tuple(each for identity, each in sorted(seen.items()) if identity not in stopped)
