@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import shlex
@@ -196,7 +197,8 @@ def main() -> int:
             with tempfile.TemporaryDirectory(prefix="leaks-", dir="/tmp", ignore_cleanup_errors=True) as folder:
                 own = {"DEVRUN_STATE_DIR": f"{folder}/state", "XDG_RUNTIME_DIR": folder, "HOME": folder}
                 os.environ.update(GIT_ENVIRONMENT, **own, **({"DEVRUN_PORTABLE": "1"} if options.portable else {}))
-                table.setdefault(fault, {})[name] = play(LAUNCHERS[name], STORIES[fault], folder)
+                with contextlib.redirect_stdout(io.StringIO()):  # what the terminals showed
+                    table.setdefault(fault, {})[name] = play(LAUNCHERS[name], STORIES[fault], folder)
             cell = table[fault][name]
             print(f"{fault}: {name}: {cell.text()} {' '.join(cell.shapes)}", file=sys.stderr, flush=True)
     if options.json:
