@@ -67,6 +67,8 @@ class Run:
         self.keeper = psutil.Process(self.popen.pid)
         self.supervisor: psutil.Process | None = None
         self.should_live = True
+        self.is_unaware = False
+        """Whether a part of it was killed that it has to find out about by itself."""
 
     @property
     def has_ended(self) -> bool:
@@ -167,6 +169,7 @@ class World:
         """`up`; beside a live run it is refused."""
         if not place.there:
             return False
+        self._let_it_notice(place)
         before = place.run if place.run is not None and self._expects(place.run) else None
         run = self._new_run(place)
         if before is not None:
@@ -186,6 +189,7 @@ class World:
         """Two starts at once: one lives."""
         if not place.there or (place.run is not None and self._expects(place.run)):
             return False
+        self._let_it_notice(place)
         pair = [self._new_run(place), self._new_run(place)]
         self._until(lambda: any(each.has_ended for each in pair), "two starts went on", pair[0])
         for each in pair:
@@ -218,6 +222,18 @@ class World:
         run.should_live = False
         return True
 
+    def down(self, place: Place) -> bool:
+        """`devrun down`."""
+        run = place.run
+        if run is None or not self._expects(run) or not place.there:
+            return False
+        done = subprocess.run([PROGRAM, "down"], cwd=place.root, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BrokenError(f"down ended with {done.returncode}: {done.stderr}")
+        run.should_live = False
+        self._until(lambda: run.has_ended, "a run goes on after `down`", run)
+        return True
+
     def kill_keeper(self, place: Place) -> bool:
         """SIGKILL of the keeper."""
         return self._kill(place, lambda run: [run.keeper])
@@ -236,7 +252,8 @@ class World:
         if run is None or not self._expects(run):
             return False
         mains = [each for each in run.roll.living() if each.role in {"main", "sh"}]
-        return bool(mains) and self._kill(place, lambda _run: [self.random.choice(mains).process])
+        run.is_unaware = bool(mains) and self._kill(place, lambda _run: [self.random.choice(mains).process])
+        return run.is_unaware
 
     def kill_anchor(self, place: Place) -> bool:
         """SIGKILL of an anchor."""
@@ -244,7 +261,8 @@ class World:
         if run is None or not self._expects(run) or run.supervisor is None:
             return False
         anchors = [each for each in run.supervisor.children() if " ".join(each.cmdline()).startswith("/bin/sh -c trap")]
-        return bool(anchors) and self._kill(place, lambda _run: [self.random.choice(anchors)])
+        run.is_unaware = bool(anchors) and self._kill(place, lambda _run: [self.random.choice(anchors)])
+        return run.is_unaware
 
     def remove(self, place: Place) -> bool:
         """Remove the worktree: by git, by rm, or to the trash of a tool."""
@@ -349,6 +367,12 @@ class World:
     def _expects(self, run: Run) -> bool:
         return run.should_live and not run.has_ended
 
+    def _let_it_notice(self, place: Place) -> None:
+        """Wait for the end of a run that was hit: to start beside it in that moment is refused, rightly."""
+        run = place.run
+        if run is not None and run.is_unaware:
+            self._until(lambda: run.has_ended, "a run without one of its services goes on", run)
+
     def _kill(self, place: Place, victims: Callable[[Run], list[psutil.Process | None]]) -> bool:
         run = place.run
         if run is None or not self._expects(run) or not run.is_ready() or run.supervisor is None:
@@ -389,6 +413,7 @@ EVENTS = (
     World.start_twice,
     World.start_killed,
     *(World.end,) * 3,
+    World.down,
     World.kill_keeper,
     World.kill_supervisor,
     *(World.kill_both,) * 3,
