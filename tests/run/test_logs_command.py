@@ -75,7 +75,7 @@ def test_lines_are_shown_with_aligned_names_in_time_order_after_the_run_ended(ma
     run.say("web", b"three")
     run.end()
     assert main(["logs"]) == 0
-    assert capfd.readouterr().out == "web    | one\napi    | two\nweb    | three\n"
+    assert capfd.readouterr().out == "web | one\napi | two\nweb | three\n"
 
 
 def test_names_choose_and_a_wrong_one_is_explained(make_run, capfd):
@@ -104,11 +104,11 @@ def test_the_last_lines_and_those_since(make_run, capfd):
     run = make_run()
     run.say("web", b"1\n2\n3\n")
     assert main(["logs", "-n", "2"]) == 0
-    assert capfd.readouterr().out == "web    | 2\nweb    | 3\n"
+    assert capfd.readouterr().out == "web | 2\nweb | 3\n"
     assert main(["logs", "--since", "2100-01-01"]) == 0
     assert capfd.readouterr().out == ""
     assert main(["logs", "--since", "1h", "--timestamps"]) == 0
-    assert len(capfd.readouterr().out.splitlines()[0]) == len("12:00:00 web    | 1")
+    assert len(capfd.readouterr().out.splitlines()[0]) == len("12:00:00 web | 1")
 
 
 @pytest.mark.parametrize("words", [["-n", "-1"], ["-n", "x"], ["--since", "soon"]])
@@ -131,21 +131,21 @@ def test_the_newest_run_of_this_worktree_counts(make_run, tmp_path, capfd):
     make_run("r2", started_at=2.0).say("web", b"new\n")
     make_run("r3", root=elsewhere, started_at=3.0).say("web", b"other\n")
     assert main(["logs"]) == 0
-    assert capfd.readouterr().out == "web    | new\n"
+    assert capfd.readouterr().out == "web | new\n"
 
 
 def test_following_shows_history_then_what_comes_and_ends_with_the_run(make_run, processes):
     run = make_run()
     run.say("web", b"before\n")
     child = processes.popen(logs("-f"), stdout=subprocess.PIPE)
-    assert child.stdout.readline() == b"web    | before\n"
+    assert child.stdout.readline() == b"web | before\n"
     run.say("web", b"after\n")
-    assert child.stdout.readline() == b"web    | after\n"
+    assert child.stdout.readline() == b"web | after\n"
     run.say("late", b"a service that was added\n")
-    assert child.stdout.readline() == b"late   | a service that was added\n"
+    assert child.stdout.readline() == b"late | a service that was added\n"
     run.say("web", b"the last words\n")
     run.end()
-    assert child.stdout.read() == b"web    | the last words\n"
+    assert child.stdout.read() == b"web  | the last words\n"
     assert child.wait(DEADLINE) == 0
     child.stdout.close()
 
@@ -173,7 +173,7 @@ def test_following_ends_when_nobody_reads_any_more_even_if_nothing_is_said(make_
     run = make_run()
     run.say("web", b"one\n")
     child = processes.popen(logs("-f"), stdout=subprocess.PIPE)
-    assert child.stdout.readline() == b"web    | one\n"
+    assert child.stdout.readline() == b"web | one\n"
     child.stdout.close()
     assert child.wait(DEADLINE) == 141
 
@@ -184,7 +184,7 @@ def test_following_an_ended_run_is_reading_it(make_run, capfd):
     run.end()
     started = time.monotonic()
     assert main(["logs", "-f"]) == 0
-    assert capfd.readouterr().out == "web    | one\n"
+    assert capfd.readouterr().out == "web | one\n"
     assert time.monotonic() - started < DEADLINE
 
 
@@ -215,7 +215,7 @@ def test_following_ends_when_the_run_was_pruned(make_run, processes, tmp_path):
     run = make_run()
     run.say("web", b"one\n")
     child = processes.popen(logs("-f"), stdout=subprocess.PIPE)
-    assert child.stdout.readline() == b"web    | one\n"
+    assert child.stdout.readline() == b"web | one\n"
     shutil.rmtree(tmp_path / "devrun-state" / "runs" / "r1")
     assert child.stdout.read() == b""
     assert child.wait(DEADLINE) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import termios
 import tty
 
@@ -13,6 +14,8 @@ from devrun.run.logs import LogFolder, Stream
 from devrun.run.output import PARTIAL_DELAY, PARTIAL_LIMIT, Multiplexer
 from devrun.run.prefixes import Prefixes
 from devrun.run.terminal import close_colours, settled_length, tame
+
+DEADLINE = 30.0
 
 
 class Clock:
@@ -75,7 +78,7 @@ def terminal(screens):
 
     def sees(expected):
         seen = b""
-        while len(seen) < len(expected):
+        while len(seen) < len(expected) and select.select([master], [], [], DEADLINE)[0]:
             seen += os.read(master, 1 << 16)
         return seen == expected
 
@@ -86,14 +89,14 @@ def terminal(screens):
 def test_names_are_aligned_and_every_line_has_a_prefix(screen):
     screen.out.feed(screen.source("web"), b"one\ntwo\n\nfour\n")
     screen.out.feed(screen.source("api", Stream.STDERR), b"five\n")
-    assert screen.shown == b"web    | one\nweb    | two\nweb    | \nweb    | four\napi    | five\n"
+    assert screen.shown == b"web | one\nweb | two\nweb | \nweb | four\napi | five\n"
 
 
 def test_the_longest_name_decides_the_width_even_when_it_comes_later(screen):
     screen.out.feed(screen.source("web"), b"a\n")
     screen.out.feed(screen.source("a-long-name"), b"b\n")
     screen.out.feed(screen.source("web"), b"c\n")
-    assert screen.shown == b"web    | a\na-long-name | b\nweb         | c\n"
+    assert screen.shown == b"web | a\na-long-name | b\nweb         | c\n"
 
 
 def test_without_prefix_lines_are_as_they_are(screens):
@@ -103,7 +106,7 @@ def test_without_prefix_lines_are_as_they_are(screens):
 
 
 def test_a_time_comes_before_the_name_and_stands_alone_without_prefix(screens):
-    for prefix, expected in ((True, rb"\d\d:\d\d:\d\d web    \| a\n"), (False, rb"\d\d:\d\d:\d\d a\n")):
+    for prefix, expected in ((True, rb"\d\d:\d\d:\d\d web \| a\n"), (False, rb"\d\d:\d\d:\d\d a\n")):
         screen = screens(prefix=prefix, timestamps=True)
         screen.out.feed(screen.source("web"), b"a\na\n")
         assert re.fullmatch(expected * 2, screen.shown)
@@ -115,10 +118,10 @@ def test_a_partial_line_is_shown_within_half_a_second_and_continued_without_a_pr
     assert screen.shown == b""
     assert screen.out.next_deadline() <= screen.clock.now + 0.5
     screen.wait()
-    assert screen.shown == b"web    | Continue? "
+    assert screen.shown == b"web | Continue? "
     assert screen.out.next_deadline() is None
     screen.out.feed(web, b"yes\nnext\n")
-    assert screen.shown == b"web    | Continue? yes\nweb    | next\n"
+    assert screen.shown == b"web | Continue? yes\nweb | next\n"
 
 
 def test_a_partial_line_that_keeps_growing_is_shown_all_the_same(screen):
@@ -126,7 +129,7 @@ def test_a_partial_line_that_keeps_growing_is_shown_all_the_same(screen):
     for _ in range(6):
         screen.out.feed(web, b".")
         screen.wait(0.1)
-    assert screen.shown.startswith(b"web    | ...")
+    assert screen.shown.startswith(b"web | ...")
 
 
 def test_a_line_that_somebody_else_interrupted_goes_on_with_a_prefix_of_its_own(screen):
@@ -135,7 +138,7 @@ def test_a_line_that_somebody_else_interrupted_goes_on_with_a_prefix_of_its_own(
     screen.wait()
     screen.out.feed(api, b"hello\n")
     screen.out.feed(web, b"whole\n")
-    assert screen.shown == b"web    | half\napi    | hello\nweb    | whole\n"
+    assert screen.shown == b"web | half\napi | hello\nweb | whole\n"
 
 
 def test_an_interrupted_line_that_only_ends_is_not_followed_by_an_empty_one(screen):
@@ -144,7 +147,7 @@ def test_an_interrupted_line_that_only_ends_is_not_followed_by_an_empty_one(scre
     screen.wait()
     screen.out.feed(api, b"hello\n")
     screen.out.feed(web, b"\nnext\n")
-    assert screen.shown == b"web    | half\napi    | hello\nweb    | next\n"
+    assert screen.shown == b"web | half\napi | hello\nweb | next\n"
 
 
 def test_the_other_stream_of_the_same_service_interrupts_too(screen):
@@ -152,7 +155,7 @@ def test_the_other_stream_of_the_same_service_interrupts_too(screen):
     screen.out.feed(out, b"half")
     screen.wait()
     screen.out.feed(err, b"oops\n")
-    assert screen.shown == b"web    | half\nweb    | oops\n"
+    assert screen.shown == b"web | half\nweb | oops\n"
 
 
 def test_a_pending_line_does_not_tear_the_lines_of_others(screen):
@@ -160,7 +163,7 @@ def test_a_pending_line_does_not_tear_the_lines_of_others(screen):
     screen.out.feed(web, b"slow ")
     screen.out.feed(api, b"quick\n")
     screen.out.feed(web, b"line\n")
-    assert screen.shown == b"api    | quick\nweb    | slow line\n"
+    assert screen.shown == b"api | quick\nweb | slow line\n"
 
 
 def test_the_last_line_is_ended_when_its_stream_ends(screen):
@@ -171,7 +174,7 @@ def test_the_last_line_is_ended_when_its_stream_ends(screen):
     screen.out.feed(api, b"shown")
     screen.wait()
     screen.out.end(api)
-    assert screen.shown == b"web    | no newline\napi    | shown\n"
+    assert screen.shown == b"web | no newline\napi | shown\n"
 
 
 def test_a_line_of_a_megabyte_is_whole(screen):
@@ -180,7 +183,7 @@ def test_a_line_of_a_megabyte_is_whole(screen):
         screen.out.feed(web, b"x" * 65536)
         screen.out.feed(api, b"tick\n")
     screen.out.feed(web, b"\n")
-    assert b"web    | " + b"x" * 16 * 65536 + b"\n" in screen.shown
+    assert b"web | " + b"x" * 16 * 65536 + b"\n" in screen.shown
 
 
 def test_a_line_without_end_is_shown_in_pieces_and_keeps_memory_bounded(screen):
@@ -196,21 +199,21 @@ def test_carriage_return_before_the_newline_is_dropped_wherever_the_chunks_end(s
     screen.out.feed(web, b"one\r\ntwo\r")
     screen.wait()
     screen.out.feed(web, b"\nthree\r\r\n")
-    assert screen.shown == b"web    | one\nweb    | two\nweb    | three\n"
+    assert screen.shown == b"web | one\nweb | two\nweb | three\n"
 
 
 def test_bytes_that_are_no_text_pass_unchanged(screen):
     screen.out.feed(screen.source("web"), b"\x00\xff\xfe\x80 10%\r20%\n")
-    assert screen.shown == b"web    | \x00\xff\xfe\x80 10%\r20%\n"
+    assert screen.shown == b"web | \x00\xff\xfe\x80 10%\r20%\n"
 
 
 def test_a_colour_left_open_ends_with_its_line(screen):
     screen.out.feed(screen.source("web"), b"\x1b[31mred\nplain\n\x1b[1mbold\x1b[0m\n\x1b[32m\x1b[Kx\n")
     assert screen.shown.split(b"\n")[:-1] == [
-        b"web    | \x1b[31mred\x1b[0m",
-        b"web    | plain",
-        b"web    | \x1b[1mbold\x1b[0m",
-        b"web    | \x1b[32m\x1b[Kx\x1b[0m",
+        b"web | \x1b[31mred\x1b[0m",
+        b"web | plain",
+        b"web | \x1b[1mbold\x1b[0m",
+        b"web | \x1b[32m\x1b[Kx\x1b[0m",
     ]
 
 
@@ -219,7 +222,7 @@ def test_a_colour_open_in_a_partial_line_does_not_reach_the_next_speaker(screen)
     screen.out.feed(web, b"\x1b[41m? ")
     screen.wait()
     screen.out.notice("careful")
-    assert screen.shown == b"web    | \x1b[41m? \x1b[0m\ndevrun | careful\n"
+    assert screen.shown == b"web | \x1b[41m? \x1b[0m\ndevrun | careful\n"
 
 
 def test_colours_are_only_there_when_asked_for_and_stay_with_the_name(screens):
@@ -228,8 +231,8 @@ def test_colours_are_only_there_when_asked_for_and_stay_with_the_name(screens):
         screen.out.feed(screen.source("web"), b"a\n")
     assert b"\x1b" not in plain.shown
     assert coloured.shown.startswith(b"\x1b[")
-    assert coloured.shown.endswith(b"web    | \x1b[0ma\n")
-    alone, among = Prefixes(["web"], colour=True), Prefixes(["web", "other"], colour=True)
+    assert coloured.shown.endswith(b"web | \x1b[0ma\n")
+    alone, among = Prefixes(["web"], colour=True), Prefixes(["web", "api"], colour=True)
     assert alone.of("web") == among.of("web")
     ten = Prefixes([f"s{number}" for number in range(9)], colour=True)
     assert len({ten.of(f"s{number}")[:5] for number in range(9)}) == 9
@@ -241,7 +244,7 @@ def test_a_terminal_keeps_its_cursor_screen_title_and_character_set(terminal):
         screen.source("web"),
         b"\x1b[?1049h\x1b[2J\x1b[H\x1bc\x1b]0;title\x07\x1b(0\x0e\x1b[5Aup\x1b[3\n\x1b]0;never ended\n\x1b[6nx\n",
     )
-    assert sees(b"web    | up\nweb    | \nweb    | x\n")
+    assert sees(b"web | up\nweb | \nweb | x\n")
 
 
 def test_a_progress_bar_keeps_its_prefix_on_a_terminal(terminal):
@@ -250,7 +253,7 @@ def test_a_progress_bar_keeps_its_prefix_on_a_terminal(terminal):
     screen.out.feed(web, b"10%\r20%\x1b[2K\x1b[1G30%")
     screen.wait()
     screen.out.feed(web, b"\r40%\r\n")
-    assert sees(b"web    | 10%\rweb    | 20%\x1b[2K\rweb    | 30%\rweb    | 40%\n")
+    assert sees(b"web | 10%\rweb | 20%\x1b[2K\rweb | 30%\rweb | 40%\n")
 
 
 def test_a_piece_never_ends_inside_a_character_or_an_escape(screen):
@@ -262,7 +265,7 @@ def test_a_piece_never_ends_inside_a_character_or_an_escape(screen):
     screen.out.feed(web, "é".encode()[1:] + b"\x1b[3")
     screen.wait()
     screen.out.feed(web, b"1mred\n")
-    assert screen.shown == "web    | é\x1b[31mred\x1b[0m\n".encode()
+    assert screen.shown == "web | é\x1b[31mred\x1b[0m\n".encode()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from devrun.run.terminal import close_colours, settled_length, tame
 HARD = st.sampled_from(
     [b"\n", b"\r", b"\r\n", b"\x1b", b"\x1b[", b"\x1b[31m", b"\x1b[0m", b"\x00", b"\xe2\x82\xac", b"\xff"]
 )
-texts = st.lists(st.one_of(HARD, st.binary(max_size=4), st.sampled_from([b"web    | ", b"word"])), max_size=30).map(
+texts = st.lists(st.one_of(HARD, st.binary(max_size=4), st.sampled_from([b"web | ", b"word"])), max_size=30).map(
     b"".join
 )
 chunks = st.lists(st.binary(max_size=6) | texts, max_size=12)
@@ -74,7 +74,7 @@ def test_without_pauses_the_screen_has_exactly_the_lines_of_each_service(one, ot
     for at, chunk in enumerate(other):
         events.insert(2 * at + 1, (2, chunk))
     shown, _ = run(events)
-    for name, text in ((b"web    | ", b"".join(one)), (b"api    | ", b"".join(other))):
+    for name, text in ((b"web | ", b"".join(one)), (b"api | ", b"".join(other))):
         ended = text if text.endswith(b"\n") or not text else text + b"\n"
         expected = close_colours(ended) if b"\r\n" not in ended else None
         found = [line.removeprefix(name) for line in shown.split(b"\n") if line.startswith(name)]

@@ -77,7 +77,7 @@ def test_a_pipe_that_nobody_reads_pushes_back_and_loses_nothing(pipe, multiplexe
     assert out.events & selectors.EVENT_WRITE
     seen = read_all(pipe[0], out)
     assert not out.is_congested
-    assert seen == (b"web    | " + LINES) * count
+    assert seen == (b"web | " + LINES) * count
 
 
 def test_stopping_ends_the_back_pressure_of_a_pipe(pipe, multiplexer):
@@ -103,7 +103,7 @@ def test_a_terminal_that_stops_reading_is_skipped_and_told(pty, multiplexer, tmp
     assert len(told) == 1
     skipped = int(told[0].split()[2])
     assert skipped + len(lines) - 1 == total * 600
-    assert set(lines) == {b"web    | " + LINES[:-1], told[0]}
+    assert set(lines) == {b"web | " + LINES[:-1], told[0]}
     assert (tmp_path / "logs" / "web.log").read_bytes().count(b"\n") == total * 600
 
 
@@ -119,8 +119,8 @@ def test_a_partial_line_that_was_skipped_is_not_torn_into_another(pty, multiplex
     seen = read_all(master, out)
     out.feed(web, b"new\n")
     seen += read_all(master, out)
-    assert seen.startswith(b"web    | half\napi    | x")
-    assert seen.endswith(b"\nweb    | new\n")
+    assert seen.startswith(b"web | half\napi | x")
+    assert seen.endswith(b"\nweb | new\n")
 
 
 @pytest.mark.parametrize("kind", ["pipe", "pty", "socket", "file"])
@@ -173,7 +173,7 @@ def test_where_nothing_can_be_opened_again_small_writes_after_poll_do(kind, pipe
     out.feed(web, BLOCK * 20)
     assert out.wants_write
     assert not is_non_blocking(writer)
-    assert read_all(reader, out) == (b"web    | " + LINES) * 12000
+    assert read_all(reader, out) == (b"web | " + LINES) * 12000
 
 
 def test_a_reader_that_goes_away_is_noticed_at_the_next_write(multiplexer):
@@ -226,7 +226,7 @@ def test_flush_shows_partial_lines_and_leaves_the_cursor_at_the_start_of_a_line(
     out, web = multiplexer(pipe[1])
     out.feed(web, b"no end")
     assert out.flush(1)
-    assert os.read(pipe[0], 100) == b"web    | no end\n"
+    assert os.read(pipe[0], 100) == b"web | no end\n"
 
 
 def test_a_disk_without_room_for_stdout_ends_nothing(multiplexer, tmp_path):
