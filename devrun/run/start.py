@@ -23,6 +23,7 @@ from devrun.errors import RefusedError
 from devrun.model import RunRecord, Worktree
 from devrun.ports.ledger import claim
 from devrun.ports.starting import hold_for_start
+from devrun.report.cleaning import skipped_lines
 from devrun.report.running import stop_lines
 from devrun.run import layers
 from devrun.run.environment import common_environment, prepare_services
@@ -147,7 +148,7 @@ def clear_the_way(plan: RunPlan, state: State, *, say: Callable[[str], None]) ->
     targets = [target_of(service, plan.ports) for service in plan.services]
     fresh = None if swept.results else survey
     guarded = guard(state, plan.worktree, targets, survey=fresh, settings=settings)
-    for line in stop_lines((*swept.results, *guarded.results)):
+    for line in (*skipped_lines(swept), *stop_lines((*swept.results, *guarded.results))):
         say(line)
     for blocked in guarded.blocked:
         raise RefusedError(blocked.message or "", hint=blocked.hint)

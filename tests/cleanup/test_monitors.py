@@ -101,6 +101,21 @@ def test_who_only_mentions_the_daemon_is_spared(state, repository, server, proce
     assert all(lives(each.process) for each in (text, debugger, unnamed))
 
 
+BARE = "os.chdir(os.path.dirname(sys.argv[1])); server = socket.socket(socket.AF_UNIX); server.bind(os.path.basename(sys.argv[1])); server.listen();"
+
+
+def test_a_bare_name_tells_only_of_a_daemon_that_stands_in_the_git_dir(state, repository, daemon):
+    gone, live = nested(repository, "a"), nested(repository, "b")
+    away = daemon(gone, f"{BARE} os.chdir('/'); ready(); rest()")
+    os.unlink(os.path.join(repository.path, ".git", "worktrees", "a", monitors.SOCKET))
+    inside = daemon(gone, f"{BARE} ready(); rest()")
+    serving = daemon(live, f"{BARE} ready(); rest()")
+    repository.remove(gone)
+    assert mine(sweep(state), inside, away, serving) == {inside.pid}
+    assert lives(away.process)
+    assert lives(serving.process)
+
+
 def test_the_class_is_off_where_git_does_not_say_which_worktrees_live(state, repository, daemon):
     gone = nested(repository, "a")
     orphan = daemon(gone)
