@@ -9,8 +9,8 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from devrun.config.load import find_config, load_project
-from devrun.config.project import Project
-from devrun.errors import ConfigError, UsageError
+from devrun.config.project import Project, SweepSettings
+from devrun.errors import ConfigError, DevrunError, UsageError
 from devrun.model import PortSet, Worktree
 from devrun.ports.ledger import claim
 from devrun.state import open_state
@@ -87,3 +87,14 @@ def find_port(word: str, *, file: str | None = None, say: Callable[[str], None] 
         hint = f"it has {named}" if named else f"give `{name}` a `port:` in `{workspace.project.file}`"
         raise UsageError(f"`{name}` has no {what}", hint=hint)
     return NamedPort(name, port_name, port)
+
+
+def sweep_settings(folder: str) -> SweepSettings | None:
+    """Return what the configuration around a folder adds to clean-ups; None where there is none, or it is broken.
+
+    A clean-up of a worktree works without: then the built-in list of runtimes holds alone.
+    """
+    try:
+        return load_project(start=folder).sweep
+    except DevrunError:
+        return None

@@ -8,12 +8,14 @@ from devrun.report.cleaning import skipped_lines, sweep_data, sweep_lines
 from devrun.report.console import Output
 from devrun.state import open_state
 from devrun.system.folders import current_folder
+from devrun.workspace import sweep_settings
 
 
 def run(output: Output, *, path: str | None, dry_run: bool) -> int:
     """Reap; silent when there was nothing to stop, 1 when something survived."""
     with open_state(create=not dry_run) as state:
-        report = reap(state, path or current_folder(), dry_run=dry_run)
+        folder = path or current_folder()
+        report = reap(state, folder, settings=sweep_settings(folder), dry_run=dry_run)
     for line in skipped_lines(report):
         output.say(line)
     output.answer("reap", sweep_data(report), sweep_lines(report, dry_run=dry_run))

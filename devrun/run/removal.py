@@ -25,6 +25,7 @@ from devrun.run.live import end_run
 from devrun.state import State
 from devrun.state.leases import Lease
 from devrun.system.locks import FileLock
+from devrun.workspace import sweep_settings
 from devrun.worktrees.removal import Refusal, Target, is_listed, let_git_remove, refusal
 
 _LOCK_WAIT = 10.0
@@ -88,7 +89,7 @@ def _end_runs(state: State, target: Target, say: Say, failed: Say) -> tuple[str,
 
 def _reap(state: State, target: Target, say: Say, failed: Say) -> SweepReport:
     try:
-        report = reap(state, target.root, worktree=_worktree(target))
+        report = reap(state, target.root, worktree=_worktree(target), settings=sweep_settings(target.root))
     except (DevrunError, OSError) as error:
         failed(f"servers of `{target.root}` were not stopped: {error}")
         return SweepReport()
