@@ -1,0 +1,79 @@
+"""A background run ends with its owner, however that ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import sys
+
+import psutil
+import pytest
+
+from tests.support.devrun import PROGRAM
+from tests.support.processes import wait_gone
+
+
+def test_the_run_ends_when_its_owner_is_killed(session, processes):
+    session.services(web="listener", tree="tree")
+    owner = processes.python("ready(); rest()")
+    session.json("up", "-d", "--wait", "--owner-pid", str(owner.pid))
+    session.handshake.wait_shapes("listener", "tree")
+    shown = session.json("ps")["run"]
+    assert shown["owner"] == owner.pid
+    assert f"ends with pid {owner.pid} `python" in session("ps").stdout
+    run = [psutil.Process(shown["pid"]), psutil.Process(shown["supervisor"])]
+    owner.process.send_signal(signal.SIGKILL)
+    assert session.handshake.wait_gone()
+    assert wait_gone(run) == []
+    assert session.json("ps")["run"] is None
+
+
+@pytest.mark.parametrize("pid", ["1", "0", "-5", "4194303999"])
+def test_an_owner_that_does_not_live_is_a_usage_error_and_nothing_is_started(session, pid):
+    session.services(web={"command": "touch started; sleep 1000"})
+    done = session("up", "-d", f"--owner-pid={pid}")
+    assert done.returncode == 2
+    assert "is no living process" in done.stderr
+    assert not os.path.exists(os.path.join(session.path, "started"))
+    assert session.json("ps")["run"] is None
+
+
+def test_an_owner_that_is_dead_already_is_a_usage_error(session, processes):
+    session.services(web="listener")
+    owner = processes.python("ready()")
+    owner.popen.wait()
+    assert session("up", "-d", "--owner-pid", str(owner.pid)).returncode == 2
+
+
+def test_owner_auto_is_the_agent_above(session, processes, tmp_path):
+    """An agent starts servers through a shell, and is killed: nothing it started stays."""
+    session.services(web="listener")
+    agent = tmp_path / "claude"
+    code = f"import os, signal\nos.system('{PROGRAM} up -d --wait --owner auto; :')\nprint('up', flush=True)\nsignal.pause()\n"
+    agent.write_text(f"#!{sys.executable}\n{code}")
+    agent.chmod(agent.stat().st_mode | stat.S_IXUSR)
+    popen = processes.popen([agent], cwd=session.path, stdin=-1, stdout=-1)
+    for line in popen.stdout:
+        if line == b"up\n":
+            break
+    assert session.json("ps")["run"]["owner"] == popen.pid
+    popen.kill()
+    assert session.handshake.wait_gone()
+    assert session.json("ps")["run"] is None
+
+
+def test_a_foreground_run_may_have_an_owner_too(session, up, processes):
+    session.services(web="listener")
+    owner = processes.python("ready(); rest()")
+    run = up("--owner-pid", str(owner.pid), cwd=session.path)
+    session.handshake.wait(1)
+    owner.process.kill()
+    assert run.wait() == 129
+    assert f"process {owner.pid}, which started this run or owns it, has ended" in run.output
+
+
+def test_without_an_owner_a_background_run_is_nobodys(session):
+    session.services(web="listener")
+    session.json("up", "-d", "--wait")
+    assert session.json("ps")["run"]["owner"] is None
