@@ -27,7 +27,8 @@ def remember(state: State, rows: Iterable[JournalRow]) -> None:
 def lease_row(verb: str, lease: Lease, why: str) -> JournalRow:
     """Return the row of a lease that was given back."""
     ports = sorted(port for named in lease.ports.ports.values() for port in named.values())
-    detail = f"slot {lease.slot}" + (f", ports {', '.join(map(str, ports))}" if ports else "")
+    numbers = f" (port{'s' if len(ports) > 1 else ''} {', '.join(map(str, ports))})" if ports else ""
+    detail = f"slot {lease.slot}{numbers}"
     return JournalRow(verb=verb, worktree=lease.root, action="release", reason=why, detail=detail, outcome="released")
 
 

@@ -116,8 +116,7 @@ class _Question:
         untracked = self._listing.untracked
         suspects = find_suspects(survey, self.settings.suspects)
         kin = [record.pid for who in untracked for record in survey.snapshot.session(who.pid)]
-        survey.look_closely([*(who.pid for who in (*sockets, *untracked)), *kin], self.places)
-        survey.fill(who.pid for who in suspects)
+        survey.look_closely([*(who.pid for who in (*sockets, *untracked, *suspects)), *kin], self.places)
         return Context(
             situation=Situation.SWEEP,
             snapshot=survey.snapshot,

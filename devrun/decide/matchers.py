@@ -160,10 +160,11 @@ def orphaned_monitor(record: ProcessRecord, context: Context, /) -> Evidence | N
     place = context.sockets.get(record.identity)
     if place is None:
         return None
+    words = f"holds the fsmonitor socket of `{place.root}`"
+    if context.situation is Situation.REAP:
+        return Evidence("fsmonitor", Strength.PROOF, words) if context.is_here(place) else None
     row = judge(place)
-    if context.is_here(place) if context.situation is Situation.REAP else row.fate is Fate.ORPHAN:
-        return Evidence("fsmonitor", Strength.PROOF, f"holds the fsmonitor socket of `{place.root}`: {row.words}")
-    return None
+    return Evidence("fsmonitor", Strength.PROOF, f"{words}: {row.words}") if row.fate is Fate.ORPHAN else None
 
 
 def missing_from_registry(record: ProcessRecord, context: Context, /) -> Evidence | None:
