@@ -9,7 +9,7 @@ import sys
 import psutil
 import pytest
 
-from tests.support.processes import wait_gone
+from tests.support.processes import wait_gone, wait_until
 
 _PROGRAM = """
 import os, signal, sys, time
@@ -17,10 +17,13 @@ from devrun.run import keeper as room
 from devrun.run.plan import RunResult
 room.STOP_MARGIN = {margin}
 
+got = []
+
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
 def note(signum, frame):
+    got.append(signum)
     say("got", signal.Signals(signum).name)
 
 def listen():
@@ -48,9 +51,7 @@ say("result", result.exit_code, result.message)
 sys.exit(result.exit_code)
 """
 _UNTIL_TERM = """
-    got = []
-    signal.signal(signal.SIGTERM, lambda signum, frame: (note(signum, frame), got.append(1)))
-    while not got:
+    while signal.SIGTERM not in got:
         os.read(wakeups, 1)  # not pause(): a signal between the question and the wait would be missed
     return RunResult(5, "asked")"""
 
@@ -131,6 +132,6 @@ def test_the_supervisor_sees_the_keeper_die(keeper):
 
 def test_the_keeper_does_not_stand_in_the_folder_it_was_started_in(keeper, tmp_path):
     run = keeper(_UNTIL_TERM, cwd=tmp_path)
-    assert os.readlink(f"/proc/{run.pid}/cwd") == "/"
+    wait_until(lambda: os.readlink(f"/proc/{run.pid}/cwd") == "/", "a keeper outside of the folder")
     run.send(signal.SIGTERM)
     run.wait()
