@@ -44,7 +44,7 @@ sys.exit(code)
 DEAR = {
     "asyncio", "concurrent", "ctypes.util", "dataclasses", "dotenv", "email", "hashlib", "http", "inspect",
     "jmespath", "json", "logging", "multiprocessing", "pathlib", "psutil", "random", "rich", "shtab", "shutil", "ssl",
-    "tempfile", "tokenize", "urllib", "yaml",
+    "subprocess", "tempfile", "tokenize", "urllib", "yaml",
 }  # fmt: skip
 ONLY_FOR_CLIENTS = {"devrun.run.client", "devrun.run.control", "devrun.run.desk", "devrun.run.protocol"}
 
@@ -69,7 +69,8 @@ def witnessed(*words, cwd):
     seen = ast.literal_eval(said.decode())
     assert set(seen["programs"]) <= {"git"}
     assert seen["tables"] <= 1 or "stopped" in complaint
-    assert "subprocess" not in seen["modules"] or seen["programs"]
+    if seen["programs"]:  # about somebody else's worktree, whose name may need a hash
+        seen["modules"] -= {"subprocess", "hashlib"}
     return seen, child.returncode
 
 
