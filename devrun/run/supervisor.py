@@ -126,7 +126,7 @@ class Supervisor:
     def _write_out(self) -> None:
         """Hand the last output over: to a slow reader all of it, unless somebody asked for the end."""
         if not self._was_asked and self._screen.owes_output:
-            send_to(self._keeper, WRITING)
+            self._tell_keeper(WRITING)
         while not self._was_asked and self._screen.owes_output:
             self._loop.turn()
             self._screen.tend(())
@@ -193,7 +193,11 @@ class Supervisor:
         if self._was_asked:
             self._screen.stop_waiting()
         self._book.stopping()
-        for signum in (STOPPING, signal.SIGCONT):
+        self._tell_keeper(STOPPING, signal.SIGCONT)
+
+    def _tell_keeper(self, *signals: int) -> None:
+        """Signal the keeper, unless it is the init of a container: nobody signals pid 1, and it has no Ctrl-Z."""
+        for signum in signals if self._keeper.pid > 1 else ():
             send_to(self._keeper, signum)
 
     def _apply(self, effects: tuple[Effect, ...]) -> None:
