@@ -254,7 +254,7 @@ class Problem(Answer, frozen=True):
     where: str | None
     message: str
     hint: str | None
-    severity: Literal["error", "warning"]
+    severity: Literal["error", "warning", "info"]
 
 
 class Check(Answer, frozen=True):

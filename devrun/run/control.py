@@ -91,16 +91,21 @@ class ControlServer:
         return True
 
     def _listen(self) -> None:
+        """Bind, listen, and only then show the path: whoever sees it can connect."""
         fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        hidden = self.path + "~"
         mask = os.umask(0o177)
         try:
-            fresh.bind(self.path)
+            fresh.bind(hidden)
+            fresh.listen(_BACKLOG)
+            os.rename(hidden, self.path)
         except OSError:
             fresh.close()
+            with contextlib.suppress(OSError):
+                os.unlink(hidden)
             raise
         finally:
             os.umask(mask)
-        fresh.listen(_BACKLOG)
         fresh.setblocking(False)
         self._socket = fresh
         self._loop.watch(fresh.fileno(), self._accept)

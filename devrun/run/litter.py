@@ -21,7 +21,7 @@ def remove_stale_sockets(folder: str) -> None:
         return
     for name in names:
         path = os.path.join(folder, name)
-        if name.endswith(".sock") and _is_old_socket(path) and _refuses(path):
+        if name.endswith((".sock", ".sock~")) and _is_old_socket(path) and _refuses(path):
             try:
                 os.unlink(path)
             except OSError:

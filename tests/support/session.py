@@ -31,7 +31,7 @@ class Session:
             if shape is not None:
                 settings["command"] = self.handshake.argv(*shape.split())
                 if shape.startswith("listener"):
-                    settings.setdefault("port", self.base + 10 * index)
+                    settings.setdefault("port", self.base + 11 * index)
             made[name] = {"stop": {"timeout": 2}, **settings}
         with open(os.path.join(self.path, "services.yaml"), "w", encoding="utf-8") as file:
             json.dump({"services": made}, file)
