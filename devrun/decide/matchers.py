@@ -160,10 +160,10 @@ def orphaned_monitor(record: ProcessRecord, context: Context, /) -> Evidence | N
     place = context.sockets.get(record.identity)
     if place is None:
         return None
-    words = f"holds the fsmonitor socket of `{place.root}`"
+    words, row = f"holds the fsmonitor socket of `{place.root}`", judge(place)
     if context.situation is Situation.REAP:
-        return Evidence("fsmonitor", Strength.PROOF, words) if context.is_here(place) else None
-    row = judge(place)
+        is_ours = context.is_here(place) and row.fate is not Fate.UNKNOWN
+        return Evidence("fsmonitor", Strength.PROOF, words) if is_ours else None
     return Evidence("fsmonitor", Strength.PROOF, f"{words}: {row.words}") if row.fate is Fate.ORPHAN else None
 
 

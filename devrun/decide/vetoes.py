@@ -184,10 +184,11 @@ def tracked(record: ProcessRecord, context: Context, /) -> Veto | None:
 def serving_monitor(record: ProcessRecord, context: Context, /) -> Veto | None:
     """Fsmonitor daemons of a worktree that is not proved gone, whoever started them."""
     place = context.sockets.get(record.identity)
-    if place is None or (context.situation is REAP and context.is_here(place)):
+    if place is None:
         return None
     row = judge(place)
-    if row.fate is Fate.ORPHAN:
+    is_reaped = context.situation is REAP and context.is_here(place) and row.fate is not Fate.UNKNOWN
+    if row.fate is Fate.ORPHAN or is_reaped:
         return None
     return Veto("fsmonitor-in-use", f"is the fsmonitor daemon of `{place.root or place.path}`: {row.words}")
 

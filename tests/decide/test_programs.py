@@ -50,7 +50,7 @@ NONE = [
 ]
 
 
-@pytest.mark.parametrize(("record", "kind"), KINDS, ids=lambda value: str(getattr(value, "title", value)))
+@pytest.mark.parametrize(("record", "kind"), KINDS, ids=lambda value: value if isinstance(value, str) else value.title)
 def test_protected_programs_are_recognised(record, kind):
     assert programs.kind(record) == kind
 

@@ -65,8 +65,10 @@ def test_other_users_and_the_dead_are_never_in_a_plan(context):
 @given(a_world(JUDGING))
 def test_an_unknown_live_set_plans_nothing_for_its_repository(context):
     unknown = {identity: msgspec.structs.replace(place, live=None) for identity, place in context.surroundings.items()}
-    plan = decide(msgspec.structs.replace(context, surroundings=unknown))
+    sockets = {identity: msgspec.structs.replace(place, live=None) for identity, place in context.sockets.items()}
+    plan = decide(msgspec.structs.replace(context, surroundings=unknown, sockets=sockets))
     for step in plan.steps:
+        assert step.record.identity not in sockets
         place = unknown.get(step.record.identity)
         assert step.record.identity in context.untracked or (place is not None and place.root is None)
 
@@ -115,6 +117,22 @@ def test_a_worktree_that_turns_live_only_shrinks_the_plan(context, data):
     }
     changed = msgspec.structs.replace(context, surroundings=surroundings)
     assert stopped(decide(changed)) <= stopped(decide(context))
+
+
+@given(a_world((Situation.SWEEP, Situation.REAP)), st.data())
+def test_a_daemon_whose_worktree_turns_live_or_unknown_only_shrinks_the_plan(context, data):
+    assume(context.sockets)
+    victim = data.draw(st.sampled_from(sorted(context.sockets)))
+    facts = data.draw(st.sampled_from([{"live": None}, {"live": True, "predecessor": False}, {"folder": None}]))
+    sockets = {**context.sockets, victim: msgspec.structs.replace(context.sockets[victim], **facts)}
+    changed = msgspec.structs.replace(context, sockets=sockets)
+    if context.situation is Situation.SWEEP or not context.is_here(sockets[victim]):
+        assert stopped(decide(changed)) <= stopped(decide(context))
+
+
+@given(a_world((Situation.SWEEP,)))
+def test_a_listed_process_is_never_stopped(context):
+    assert not stopped(decide(context)) & set(context.tracked)
 
 
 @given(a_world(), st.data())

@@ -246,5 +246,9 @@ def a_world(draw: st.DrawFn, situations: tuple[Situation, ...] = tuple(Situation
         facts["tree"] = Tree(leaders=leaders, everything=draw(st.booleans()))
     if situation is Situation.SWEEP:
         facts["untracked"] = {identity(pid): "registry" for pid in draw(st.lists(st.sampled_from(pids), max_size=1))}
+        facts["tracked"] = {identity(pid): "registry" for pid in draw(st.lists(st.sampled_from(pids), max_size=1))}
         facts["suspects"] = {identity(pid): "mcp" for pid in draw(st.lists(st.sampled_from(pids), max_size=1))}
+    if situation in (Situation.SWEEP, Situation.REAP):
+        held = draw(st.lists(st.tuples(st.sampled_from(pids), st.sampled_from(PLACES[:-1])), max_size=2))
+        facts["sockets"] = {identity(pid): place for pid, place in held if place is not None}
     return a_context(*records, situation=situation, **facts)
