@@ -10,19 +10,16 @@ What it promises:
    `hurry()` ends it early.
 4. Nobody is killed who ended on the first signal.  What is left at the deadline gets SIGKILL.
 5. With `rescan` (a fresh plan over a fresh snapshot) the tree is looked at again when nobody is left
-   and before anybody is killed.  Newcomers during the grace are asked politely as well.  Before the
-   kill everybody is frozen with SIGSTOP, parents first, and the rescan is repeated until it finds
-   nobody new: a tree that forks faster than it is killed stands still.  Rounds are bounded.
+   (after a `Wait` for nobody, so that stops in one loop can share a reading); newcomers are asked
+   politely as well.  Before the kill everybody is frozen with SIGSTOP, parents first, until a rescan
+   finds nobody new: a tree that forks faster than it is killed stands still.  Rounds are bounded.
 6. Whatever fails while processes are frozen, whoever was not killed gets SIGCONT.
 7. Every step, newcomers included, gets exactly one `StepResult`, after its end was confirmed.  Who
    is still there `CONFIRM_SECONDS` after SIGKILL (uninterruptible sleep, no permission) SURVIVED.
 
-Before the rescan at a quiet end it pauses (a `Wait` for nobody): several stops that one loop drives
-can then share one reading of the process table.
-
 It is a generator, so that the supervisor's loop drives it beside everything else, `run` drives it
-where nothing else is to be done, and tests drive it with a clock of their own.  It yields `Wait`;
-the driver resumes it when one of the handles is gone or the time has come, and may do so earlier.
+alone, and tests drive it with a clock of their own.  It yields `Wait`; the driver resumes it when
+one of the handles is gone or the time has come, and may do so earlier.
 """
 
 from __future__ import annotations
@@ -118,8 +115,7 @@ def execute(  # noqa: PLR0913 - one call says everything about one stop
     """Stop the processes of `plan` and return one result for each, in the order they were planned and found.
 
     `deadline` is the end of the shared grace on `clock`.  `signals` replaces SIGTERM as the first
-    signal of single processes.  `rescan` returns a plan over a fresh snapshot; its steps that are
-    not known yet join in.
+    signal of single processes.  Steps of a `rescan` that are not known yet join in.
     """
     stopping = _Stopping(control, clock, signals or {}, rescan)
     try:
@@ -144,7 +140,7 @@ def _politely(stopping: _Stopping, deadline: float, hurry: Callable[[], bool]) -
     for _ in range(MAX_ROUNDS):
         stopping.ask_all()
         yield from _await(stopping, deadline, hurry)
-        if stopping.alive() or not stopping.may_discover():
+        if stopping.alive() or stopping.rescan is None:
             return
         yield Wait((), stopping.clock())
         if not stopping.discover():
@@ -171,7 +167,7 @@ class _Stopping:
         self.clock = clock
         self._control = control
         self._signals = signals
-        self._rescan = rescan
+        self.rescan = rescan
         self._targets: dict[ProcessIdentity, _Target] = {}
 
     def add(self, plan: KillPlan) -> list[_Target]:
@@ -188,16 +184,12 @@ class _Stopping:
                 added.append(target)
         return added
 
-    def may_discover(self) -> bool:
-        """Whether there is anything to look with."""
-        return self._rescan is not None
-
     def discover(self) -> list[_Target]:
         """Look again; return the newcomers.  A look that fails finds nobody: what is known is stopped all the same."""
-        if self._rescan is None:
+        if self.rescan is None:
             return []
         try:
-            return self.add(self._rescan())
+            return self.add(self.rescan())
         except (DevrunError, OSError):
             return []
 
@@ -230,7 +222,7 @@ class _Stopping:
 
     def freeze_all(self) -> None:
         """Stop everybody, parents first, until a rescan finds nobody new.  Without rescan there is no need."""
-        if self._rescan is None:
+        if self.rescan is None:
             return
         self._freeze(self.alive())
         for _ in range(MAX_ROUNDS):

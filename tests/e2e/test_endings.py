@@ -279,28 +279,35 @@ def test_a_command_that_cannot_be_started_ends_the_run_and_what_was_started(tmp_
 
 def test_ctrl_z_stops_devrun_alone_and_fg_brings_it_back(tmp_path, handshake, terminal):
     configure(tmp_path, listener=handshake.text("listener"))
-    shown = terminal(["bash", "--norc", "-i"], cwd=tmp_path)
+    shown = terminal(["bash", "--norc", "-i"], cwd=tmp_path, env={**os.environ, "PS1": "prompt> "})
     shown.type(f"{PROGRAM} up\n")
     (service,) = handshake.wait_shapes("listener")
+    (keeper,) = shown.process.children()
     shown.suspend()
     shown.read_until("Stopped")
+    shown.read_until("prompt> ")  # what is typed before it may be thrown away
+    assert keeper.status() == psutil.STATUS_STOPPED
     assert service.process.status() != psutil.STATUS_STOPPED
     shown.type("fg\n")
-    shown.read_until(r"up\s*$")
+    wait_until(lambda: keeper.status() != psutil.STATUS_STOPPED, "it runs again")
     shown.interrupt()
     assert handshake.wait_gone()
     shown.type("exit\n")
     shown.wait()
 
 
-def test_a_run_in_the_background_of_a_shell_writes_to_its_terminal(tmp_path, handshake, terminal):
-    """`stty tostop` stops background jobs that write: not the supervisor, which has no terminal."""
-    configure(tmp_path, talker=f"echo spoken; {handshake.text('listener')}")
-    shown = terminal(["bash", "--norc", "-i"], cwd=tmp_path)
+def test_a_run_in_the_background_of_a_shell_goes_on_writing_to_its_terminal(tmp_path, handshake, terminal):
+    """`stty tostop` stops background jobs that write: not the supervisor, whose terminal it is not."""
+    os.mkfifo(tmp_path / "gate")
+    configure(tmp_path, talker=f"read _ < gate; echo spoken; exec {handshake.text('listener')}")
+    shown = terminal(["bash", "--norc", "-i"], cwd=tmp_path, env={**os.environ, "PS1": "prompt> "})
+    shown.read_until("prompt> ")
     shown.type(f"{PROGRAM} up &\n")
-    handshake.wait_shapes("listener")
+    shown.read_until(r"^ +talker")
+    shown.type("stty tostop; echo > gate\n")
     shown.read_until(r"talker \| spoken")
-    shown.type("kill -TERM %1; wait %1; echo code=$?\n")
+    handshake.wait_shapes("listener")
+    shown.type("stty -tostop; kill -TERM %1; wait %1; echo code=$?\n")
     shown.read_until("code=143")
     assert handshake.wait_gone()
     shown.type("exit\n")
@@ -324,10 +331,14 @@ def test_the_size_of_the_terminal_reaches_a_service_that_has_one(tmp_path, termi
     assert shown.wait() == 130
 
 
-def test_a_password_prompt_of_a_service_is_seen(tmp_path, handshake, terminal):
+def test_a_password_prompt_of_a_service_is_seen_and_can_be_answered(tmp_path, handshake, terminal):
     configure(tmp_path, secret=handshake.text("prompt"))
     shown = terminal([PROGRAM, "up"], cwd=tmp_path)
     shown.read_until(r"secret \| Password: ")
+    attached = terminal([PROGRAM, "attach", "secret"], cwd=tmp_path)
+    attached.read_until("secret")
+    attached.type("hunter2\n")
+    shown.read_until(r"secret \| told hunter2")
     shown.interrupt()
     assert shown.wait() == 130
 
