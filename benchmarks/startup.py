@@ -13,6 +13,7 @@ honcho is taken from devrun's own environment, foreman from PATH when it is ther
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -74,37 +75,40 @@ def measure(command: list[str], folder: str, environment: dict[str, str]) -> Sam
     service = shown = 0.0
     try:
         if "pass" not in command:
-            service = _until(fifo, b".", began, command[0])
-            shown = _until(reader, MARK, began, command[0])
-            os.kill(pid, signal.SIGINT)
+            service = _until(fifo, b".", began)
+            shown = _until(reader, MARK, began)
     finally:
-        _drain(reader)
+        if "pass" not in command:
+            os.kill(pid, signal.SIGINT)
+        said = _drain(reader)
         _, _, usage = os.wait4(pid, 0)
         os.close(fifo)
         os.close(reader)
     ended = time.monotonic() - began
+    if "pass" not in command and not shown:
+        raise SystemExit(f"{command[0]} started nothing: {said!r}")
     return Sample(service or ended, shown or ended, usage.ru_utime + usage.ru_stime)
 
 
-def _until(descriptor: int, wanted: bytes, began: float, name: str) -> float:
+def _until(descriptor: int, wanted: bytes, began: float) -> float:
+    """Return when the descriptor has said it, 0 when it does not."""
     seen = b""
     os.set_blocking(descriptor, False)
     while time.monotonic() - began < PATIENCE:
-        try:
+        with contextlib.suppress(BlockingIOError):
             seen += os.read(descriptor, 65536)
-        except BlockingIOError:
-            time.sleep(0.0002)
-            continue
         if wanted in seen:
             return time.monotonic() - began
         time.sleep(0.0002)
-    raise SystemExit(f"no {wanted!r} in {seen!r} of {name}")
+    return 0.0
 
 
-def _drain(descriptor: int) -> None:
+def _drain(descriptor: int) -> bytes:
     os.set_blocking(descriptor, True)
-    while os.read(descriptor, 65536):
-        pass
+    seen = b""
+    while chunk := os.read(descriptor, 65536):
+        seen += chunk
+    return seen
 
 
 def run(services: int, rounds: int) -> dict[str, list[Sample]]:
