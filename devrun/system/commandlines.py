@@ -122,11 +122,18 @@ def _skips_to_script(option: str, options: _Options, rest: Iterator[str]) -> boo
     return True
 
 
-def resolve_script(argv: tuple[str, ...] | None, exe: str | None, cwd: Callable[[], str | None]) -> str | None:
+def resolve_script(
+    argv: tuple[str, ...] | None,
+    exe: str | None,
+    cwd: Callable[[], str | None],
+    started_in: Callable[[], str | None] = lambda: None,
+) -> str | None:
     """Return the real path of the interpreter's script: what `.bin/mint` links to, seen from the process's `cwd`.
 
-    None when the process runs no script, or when the path is relative and `cwd()` is not known.  A
-    file that is gone keeps its path: it still says where the process was started.
+    A relative path that is not there was written for the folder the process was started in, `started_in()`
+    (`PWD`), before it went elsewhere; PWD comes second because only shells keep it true.  None when
+    the process runs no script, or when the path is relative and no folder is known.  A file that is
+    gone keeps its path: it still says where the process was started.
     """
     if not argv:
         return None
@@ -136,6 +143,9 @@ def resolve_script(argv: tuple[str, ...] | None, exe: str | None, cwd: Callable[
     script = script.removeprefix("file://")
     if not os.path.isabs(script):
         folder = cwd()
+        if folder is None or not _exists(folder, script):
+            before = started_in()
+            folder = before if before and os.path.isabs(before) and _exists(before, script) else folder
         if folder is None:
             return None
         script = os.path.join(folder, script)
@@ -143,3 +153,10 @@ def resolve_script(argv: tuple[str, ...] | None, exe: str | None, cwd: Callable[
         return os.path.realpath(script)
     except (OSError, ValueError):
         return script
+
+
+def _exists(folder: str, name: str) -> bool:
+    try:
+        return os.path.lexists(os.path.join(folder, name))
+    except ValueError:  # a NUL
+        return False

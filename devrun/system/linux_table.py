@@ -149,7 +149,7 @@ def _read_facts(record: ProcessRecord, columns: Column, folder: int) -> ProcessR
         argv = None if raw is None else split_command_line(raw)
         link = _try_link(b"exe", folder)
         exe = None if link is None else link.removesuffix(_DELETED).decode("utf-8", "replace")
-        script = resolve_script(argv, exe, lambda: _path_of(cwd or _cwd(folder)))
+        script = resolve_script(argv, exe, lambda: _path_of(cwd or _cwd(folder)), lambda: _started_in(folder))
     if wanted & _ENVIRONMENT:
         raw = _try_read(b"environ", folder)
         environment = None if raw is None else parse_environment(raw)
@@ -201,6 +201,12 @@ def _cwd(folder: int) -> Cwd | None:
     deleted = link.endswith(_DELETED) and (file_id is None or _file_id(link, None) != file_id)
     path = link.removesuffix(_DELETED) if deleted else link
     return Cwd(path=os.fsdecode(path), deleted=deleted, file_id=file_id)
+
+
+def _started_in(folder: int) -> str | None:
+    raw = _try_read(b"environ", folder)
+    environment = None if raw is None else parse_environment(raw)
+    return None if environment is None else environment.pwd
 
 
 def _path_of(cwd: Cwd | None) -> str | None:

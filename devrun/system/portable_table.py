@@ -86,7 +86,7 @@ def _read_facts(process: psutil.Process, record: ProcessRecord, columns: Column)
         exe = _exe(process)
     if columns & Column.ARGV:
         argv = _argv(process)
-        script = resolve_script(argv, exe, lambda: _path_of(cwd or _cwd(process)))
+        script = resolve_script(argv, exe, lambda: _path_of(cwd or _cwd(process)), lambda: _started_in(process, exe))
         changes.update(argv=argv, exe=exe, script=script)
     if columns & Column.ENVIRONMENT:
         changes["environment"] = _environment(process, exe)
@@ -213,6 +213,11 @@ def _environment(process: psutil.Process, exe: str | None) -> ProcessEnvironment
     if not environment:
         return None
     return parse_environment(b"\0".join(os.fsencode(f"{key}={value}") for key, value in environment.items()))
+
+
+def _started_in(process: psutil.Process, exe: str | None) -> str | None:
+    environment = _environment(process, exe)
+    return None if environment is None else environment.pwd
 
 
 def _cwd(process: psutil.Process) -> Cwd | None:

@@ -64,9 +64,8 @@ def test_the_dry_run_is_the_same_plan_and_touches_nothing(state, here, listener)
     assert lives(stale.process)
 
 
-def test_the_loser_of_the_port_race_is_a_stale_copy_without_a_listener(
-    state, here, processes, server, listener, tmp_path
-):
+@pytest.mark.parametrize("relative", [False, True], ids=["absolute", "relative"])
+def test_the_loser_of_the_port_race_is_a_stale_copy_without_a_listener(state, here, processes, server, relative):
     script = os.path.join(here.root, "mint", "start.js")
     os.makedirs(os.path.dirname(script))
     link = os.path.join(here.root, ".bin-mint")
@@ -79,7 +78,11 @@ def test_the_loser_of_the_port_race_is_a_stale_copy_without_a_listener(
 
     env = {"PATH": os.environ["PATH"], "PWD": here.root, "READY": str(writer)}
     spinner = processes.popen(
-        [sys.executable, link, "dev"], cwd=here.root, env=env, pass_fds=[writer], start_new_session=True
+        [sys.executable, os.path.basename(link) if relative else link, "dev"],
+        cwd=here.root,
+        env=env,
+        pass_fds=[writer],
+        start_new_session=True,
     )
     assert isinstance(spinner, subprocess.Popen)
     assert os.read(reader, 3) == b"{}\n"

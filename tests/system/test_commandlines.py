@@ -87,6 +87,27 @@ def test_a_link_to_a_script_is_followed_from_the_folder_of_the_process(tmp_path)
     assert resolve_script(argv, None, lambda: str(tmp_path)) == os.path.realpath(script)
 
 
+def test_a_relative_script_of_a_process_that_went_elsewhere_is_seen_from_where_it_was_started(tmp_path):
+    script = tmp_path / "worktree" / "start.js"
+    script.parent.mkdir()
+    script.touch()
+    argv, here, home = ("node", "../worktree/start.js"), str(script.parent), "/"
+    assert resolve_script(argv, None, lambda: home, lambda: here) == os.path.realpath(script)
+    assert resolve_script(argv, None, lambda: None, lambda: here) == os.path.realpath(script)
+
+
+def test_the_folder_of_a_process_says_more_than_the_pwd_that_it_inherited(tmp_path):
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "start.js").touch()
+    here, there = str(tmp_path / "here"), str(tmp_path / "there")
+    found = resolve_script(("node", "start.js"), None, lambda: here, lambda: there)
+    assert found == os.path.realpath(tmp_path / "here" / "start.js")
+    for nonsense in ("", "relative", "/nowhere"):
+        gone = resolve_script(("node", "gone.js"), None, lambda: here, lambda pwd=nonsense: pwd)
+        assert gone == os.path.join(os.path.realpath(here), "gone.js")
+
+
 def test_a_script_that_is_gone_keeps_its_path(tmp_path):
     gone = tmp_path / "gone" / "start.js"
     assert resolve_script(("node", str(gone)), None, lambda: None) == os.path.realpath(gone)
