@@ -21,6 +21,7 @@ from devrun.model import ProcessRecord
 
 SHELL, EDITOR, DEBUGGER, BROWSER, GUI = "shell", "editor", "debugger", "browser", "gui"
 TERMINAL, AGENT, DAEMON, CONTAINER, FORWARD, DEVRUN = "terminal", "agent", "daemon", "container", "forward", "devrun"
+SEARCH = "search"
 
 _KINDS = {
     SHELL: """
@@ -62,6 +63,7 @@ _KINDS = {
         com.docker.virtualization limactl colima lima-guestagent orbstack qemu-system-x86_64 qemu-system-aarch64
         firecracker kubelet k3s kube-proxy aardvark-dns netavark
         """,
+    SEARCH: "grep egrep fgrep zgrep rg ag ack ugrep",
     FORWARD: "ssh sshd sshd-session autossh sshuttle kubectl cloudflared ngrok tailscaled",
     DEVRUN: "devrun",
 }

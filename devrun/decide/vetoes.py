@@ -260,6 +260,7 @@ _PROTECTED = {
     programs.GUI: "is a program with windows",
     programs.TERMINAL: "is a terminal or a multiplexer",
     programs.AGENT: "is a coding agent",
+    programs.SEARCH: "searches files for words",
 }
 _NEEDED = ("ppid", "sid", "tty", "state", "argv", "exe", "cwd", "environment", "started_at")
 

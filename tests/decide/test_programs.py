@@ -37,6 +37,8 @@ KINDS = [
     (a_program("/usr/bin/bazel", argv=("bazel(project)",)), programs.DAEMON),
     (a_program("/usr/bin/docker-proxy"), programs.CONTAINER),
     (a_program("/usr/bin/ssh", "-NL", "1:x:1"), programs.FORWARD),
+    (a_program("/usr/bin/grep", "-rn", "@mintlify"), programs.SEARCH),
+    (a_process(argv=("grep", "@mintlify"), exe="/usr/bin/node", script=None), programs.SEARCH),
     (script("/venv/bin/devrun", "up", exe="/usr/bin/python3.11"), programs.DEVRUN),
 ]
 NONE = [
