@@ -44,6 +44,11 @@ def git_environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
 
 
+def has_git() -> bool:
+    """Whether a program called git is in PATH."""
+    return any(os.access(os.path.join(folder, "git"), os.X_OK) for folder in os.get_exec_path())
+
+
 def run_git(
     args: Sequence[str], *, cwd: str, timeout: float | None = TIMEOUT, variables: Mapping[str, str] | None = None
 ) -> GitAnswer | None:

@@ -12,7 +12,7 @@ import os
 from msgspec import Struct
 
 from devrun.model import FileId
-from devrun.system.git import TIMEOUT, run_git
+from devrun.system.git import TIMEOUT, has_git, run_git
 from devrun.worktrees.locate import file_id, identity_of, is_bare
 
 _UNKNOWN_OPTION = 129
@@ -64,7 +64,8 @@ def list_worktrees(repository: str, *, timeout: float = TIMEOUT) -> RepositoryVi
         separator = b"\n"
         answer = run_git(words, cwd=folder, timeout=timeout, variables=only_here)
     if answer is None:
-        return RepositoryView(repository, None, None, f"git gave no answer within {timeout:g} s")
+        why = f"git gave no answer within {timeout:.1f} s" if has_git() else "there is no `git` in PATH"
+        return RepositoryView(repository, None, None, why)
     if answer.code != 0:
         return RepositoryView(repository, None, None, answer.problem)
     entries = _parse(answer.stdout, separator)

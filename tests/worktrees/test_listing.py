@@ -85,6 +85,13 @@ def test_a_git_without_dash_z_is_asked_again_without(repository, tmp_path, monke
     assert len(list_worktrees(os.path.join(repository.path, ".git")).entries) == 2
 
 
+def test_a_git_that_is_missing_is_named_so(repository, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    view = list_worktrees(os.path.join(repository.path, ".git"))
+    assert view.entries is None
+    assert view.problem == "there is no `git` in PATH"
+
+
 def test_a_repository_that_is_gone_is_unknown(tmp_path):
     assert list_worktrees(str(tmp_path / "gone" / ".git")).entries is None
 
