@@ -68,7 +68,7 @@ def run(
                 raise already_running(running)
             from devrun.run.detached import join_run
 
-            return join_run(output, request, workspace, state, running, wait=wait)
+            return join_run(output, request, workspace, state, running, wait=wait, owner=binding.owner)
         if running is not None:
             end_run(state, running)
         plan = make_plan(request, workspace, state, binding=binding, say=output.say)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from devrun.model import PortSet, RunRecord
+from devrun.model import PortSet, ProcessIdentity, RunRecord
 from devrun.ports.ledger import claim
 from devrun.report.background import failed_lines, failure_of, report_failure, started_data
 from devrun.report.console import Output
@@ -35,9 +35,18 @@ def detach_run(output: Output, plan: RunPlan, starting: FileLock, *, wait: bool,
 
 
 def join_run(  # noqa: PLR0913 - what a start knows, and the run it found
-    output: Output, request: Request, workspace: Workspace, state: State, running: RunRecord, *, wait: bool
+    output: Output,
+    request: Request,
+    workspace: Workspace,
+    state: State,
+    running: RunRecord,
+    *,
+    wait: bool,
+    owner: ProcessIdentity | None,
 ) -> int:
     """Add what a live run does not have yet; what was added and fails, or is not ready in time, is stopped again."""
+    if owner is not None and owner != running.owner:
+        output.say("the run was started before and keeps its owner; `--replace` gives it another")
     ports = claim(state, workspace.worktree, workspace.project, slot=request.slot, say=output.say)
     wanted = find_wanted(running, request, workspace)
     ask(running, Ask(protocol.KEEP, names=wanted.names))

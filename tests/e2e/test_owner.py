@@ -77,3 +77,13 @@ def test_without_an_owner_a_background_run_is_nobodys(session):
     session.services(web="listener")
     session.json("up", "-d", "--wait")
     assert session.json("ps")["run"]["owner"] is None
+
+
+def test_a_run_that_is_there_keeps_its_owner_and_that_is_said(session, processes):
+    session.services(web="listener")
+    session.json("up", "-d", "--wait")
+    owner = processes.python("ready(); rest()")
+    done = session("up", "-d", "--owner-pid", str(owner.pid))
+    assert done.returncode == 0
+    assert "the run was started before and keeps its owner" in done.stderr
+    assert session.json("ps")["run"]["owner"] is None
