@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from devrun.cleanup.joint import Steps, carry_out, drive, journal, known_runs
+from devrun.cleanup.joint import Steps, carry_out, journal, known_runs
 from devrun.cleanup.obstacles import Obstacle, explain
 from devrun.cleanup.values import GRACE, GuardReport, ServiceGuard
 from devrun.config.project import OnForeign, Service, SweepSettings
@@ -32,6 +32,7 @@ from devrun.model import (
 )
 from devrun.state import State
 from devrun.system.columns import Column
+from devrun.system.execute import drive
 from devrun.system.processes import has_ended
 from devrun.system.sockets import can_bind, listeners_on
 from devrun.worktrees.places import Places

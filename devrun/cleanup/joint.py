@@ -19,7 +19,7 @@ from devrun.errors import StateError
 from devrun.model import Classified, KillPlan, ProcessIdentity, StepResult
 from devrun.state import State
 from devrun.state.journal import JournalRow
-from devrun.system.control import SystemControl, wait_for_one
+from devrun.system.control import SystemControl
 from devrun.system.execute import Wait, execute, never
 
 LONGEST_COMMAND = 500
@@ -75,20 +75,6 @@ def journal(state: State, verb: str, results: Iterable[StepResult], refused: Ite
     with contextlib.suppress(StateError):
         if rows and state.writable:
             state.journal.record(rows)
-
-
-def drive(steps: Steps[Result]) -> Result:
-    """Run a clean-up to its end where nothing else is to be done meanwhile."""
-    try:
-        wait = next(steps)
-        while True:
-            wait_for_one(wait.handles, wait.until)
-            wait = steps.send(None)
-    except StopIteration as finished:
-        result: Result = finished.value
-        return result
-    finally:
-        steps.close()
 
 
 def _journal_row(verb: str, each: Classified, outcome: str | None) -> JournalRow:

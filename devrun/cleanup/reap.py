@@ -9,7 +9,7 @@ import os
 import signal
 import time
 
-from devrun.cleanup.joint import Steps, carry_out, drive, journal, known_runs
+from devrun.cleanup.joint import Steps, carry_out, journal, known_runs
 from devrun.cleanup.monitors import find_monitors
 from devrun.cleanup.values import GRACE, Skipped, SweepReport
 from devrun.config.project import SweepSettings
@@ -20,7 +20,7 @@ from devrun.model import KillPlan, Liveness, ProcessIdentity, Situation, Worktre
 from devrun.state import State
 from devrun.system.columns import Column
 from devrun.system.control import Handle, SystemControl
-from devrun.system.execute import Wait
+from devrun.system.execute import Wait, drive
 from devrun.worktrees.locate import locate
 from devrun.worktrees.survey import Survey, make_places
 

@@ -13,13 +13,14 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from devrun.cleanup.joint import carry_out, drive
+from devrun.cleanup.joint import carry_out
 from devrun.cleanup.values import Listing, Skipped
 from devrun.config.project import Registry
 from devrun.decide import commandline
 from devrun.decide.listed import MalformedError, listed_pids
 from devrun.model import Classified, KillPlan, ProcessIdentity, ProcessRecord, Verdict
 from devrun.system.columns import Column
+from devrun.system.execute import drive
 from devrun.system.fetch import UnavailableError, fetch, remaining
 from devrun.system.processes import read_snapshot
 from devrun.worktrees.survey import Survey

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 
-from devrun.cleanup.joint import Steps, drive, journal, known_runs, plan_and_execute
+from devrun.cleanup.joint import Steps, journal, known_runs, plan_and_execute
 from devrun.cleanup.memory import file_row, lease_row, remember
 from devrun.cleanup.monitors import find_monitors
 from devrun.cleanup.pidfiles import find_leftovers, planned, remove
@@ -27,6 +27,7 @@ from devrun.ports.ledger import release
 from devrun.state import State
 from devrun.state.leases import Lease
 from devrun.system.columns import Column
+from devrun.system.execute import drive
 from devrun.worktrees.locate import root_of
 from devrun.worktrees.places import Places
 from devrun.worktrees.survey import Survey, make_places

@@ -1,7 +1,7 @@
 """Advance a stopping generator from the supervisor's loop, while output goes on being read.
 
 `system.execute` and `cleanup.teardown` yield what they wait for.  A command waits in place
-(`execute.run`); here each handle's pidfd and the deadline go into the loop.  Where there is no pidfd
+(`execute.drive`); here each handle's pidfd and the deadline go into the loop.  Where there is no pidfd
 the handles are looked at every few milliseconds.
 """
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 
 from devrun.cleanup import TreeRequest, teardown
-from devrun.cleanup.joint import drive
 from devrun.errors import StateError
 from devrun.model import Outcome, ProcessIdentity
 from devrun.run import layers
@@ -23,6 +22,7 @@ from devrun.run.keeper import Keeper
 from devrun.run.plan import RunPlan, RunResult
 from devrun.run.supervisor import Supervisor
 from devrun.state import open_state
+from devrun.system.execute import drive
 from devrun.system.kernel import become_subreaper, signal_on_parent_death
 from devrun.system.locks import FileLock
 from devrun.system.processes import identify, prepare

@@ -17,7 +17,7 @@ What it promises:
 7. Every step, newcomers included, gets exactly one `StepResult`, after its end was confirmed.  Who
    is still there `CONFIRM_SECONDS` after SIGKILL (uninterruptible sleep, no permission) SURVIVED.
 
-It is a generator, so that the supervisor's loop drives it beside everything else, `run` drives it
+It is a generator, so that the supervisor's loop drives it beside everything else, `drive` drives it
 alone, and tests drive it with a clock of their own.  It yields `Wait`; the driver resumes it when
 one of the handles is gone or the time has come, and may do so earlier.
 """
@@ -28,7 +28,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 from devrun.errors import DevrunError
 from devrun.model import Classified, KillPlan, Outcome, ProcessIdentity, StepResult
@@ -81,6 +81,7 @@ class Wait(NamedTuple):
 
 
 Stopping = Generator[Wait, None, tuple[StepResult, ...]]
+Result = TypeVar("Result")
 
 
 def never() -> bool:
@@ -284,17 +285,16 @@ class _Stopping:
             return denied
 
 
-def run(stopping: Stopping) -> tuple[StepResult, ...]:
-    """Drive `execute` to its end where nothing else is to be done meanwhile."""
+def drive(steps: Generator[Wait, None, Result]) -> Result:
+    """Drive a stop, or a clean-up around it, to its end where nothing else is to be done meanwhile."""
     from devrun.system.control import wait_for_one
 
     try:
-        wait = next(stopping)
+        wait = next(steps)
         while True:
             wait_for_one(wait.handles, wait.until)
-            wait = stopping.send(None)
+            wait = steps.send(None)
     except StopIteration as finished:
-        results: tuple[StepResult, ...] = finished.value
-        return results
+        return cast(Result, finished.value)
     finally:
-        stopping.close()
+        steps.close()

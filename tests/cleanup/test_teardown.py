@@ -10,8 +10,8 @@ import time
 import pytest
 
 from devrun.cleanup import TreeRequest, teardown
-from devrun.cleanup.joint import drive
 from devrun.model import Outcome
+from devrun.system.execute import drive
 from devrun.system.processes import identify
 from tests.cleanup.conftest import executable_named
 from tests.support.processes import lives, wait_until
@@ -113,7 +113,7 @@ def test_everything_takes_descendants_without_a_stamp(state, processes, tmp_path
     code = (
         "import time\n"
         "from devrun.cleanup import TreeRequest, teardown\n"
-        "from devrun.cleanup.joint import drive\n"
+        "from devrun.system.execute import drive\n"
         "from devrun.system.kernel import become_subreaper\n"
         "import subprocess\n"
         "become_subreaper()\n"

@@ -10,7 +10,7 @@ import pytest
 
 from devrun.model import KillPlan, Outcome
 from devrun.system.control import SystemControl
-from devrun.system.execute import execute, run
+from devrun.system.execute import drive, execute
 from devrun.system.processes import read_snapshot
 from tests.support.processes import DEADLINE, lives, wait_until
 from tests.system.conftest import step_of
@@ -20,7 +20,7 @@ IGNORE = "signal.signal(signal.SIGTERM, signal.SIG_IGN); ready(); rest()"
 
 
 def stop(plan, *, grace=DEADLINE, **options):
-    return run(execute(plan, SystemControl(), deadline=time.monotonic() + grace, **options))
+    return drive(execute(plan, SystemControl(), deadline=time.monotonic() + grace, **options))
 
 
 def outcomes(results):
@@ -163,7 +163,7 @@ def test_the_portable_driver_needs_no_descriptor(monkeypatch, processes, plan_fo
     stopping = execute(plan, SystemControl(), deadline=time.monotonic() + GRACE)
     wait = next(stopping)
     assert [handle.fileno() for handle in wait.handles] == [None] * 3
-    assert set(outcomes(run(stopping)).values()) == {Outcome.KILLED}
+    assert set(outcomes(drive(stopping)).values()) == {Outcome.KILLED}
     assert len(os.listdir("/dev/fd")) == before
 
 

@@ -356,7 +356,7 @@ def test_after_preparing_nothing_is_imported_any_more(backend):
         "from devrun.system.processes import *\n"
         "from devrun.system.sockets import read_listeners, listeners_on, can_bind\n"
         "from devrun.system.control import SystemControl\n"
-        "from devrun.system.execute import execute, run\n"
+        "from devrun.system.execute import drive, execute\n"
         "from devrun.model import *\n"
         "child = os.fork()\n"
         "if child == 0:\n    import signal; signal.pause()\n"
@@ -364,7 +364,7 @@ def test_after_preparing_nothing_is_imported_any_more(backend):
         "listeners_on([1]); can_bind(9)\n"
         "step = Classified(rows.get(child), Verdict.STOP, 'test', 'test')\n"
         "plan = KillPlan(steps=(step,))\n"
-        "results = run(execute(plan, SystemControl(), deadline=time.monotonic() + 30, rescan=KillPlan))\n"
+        "results = drive(execute(plan, SystemControl(), deadline=time.monotonic() + 30, rescan=KillPlan))\n"
         "print(results[0].outcome.value)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
