@@ -117,8 +117,10 @@ def _working_dir(draft: Draft, folders: Folders, problems: Problems) -> str:
     if "${" in written:
         problems.add("`working_dir` takes no templates", place)
     elif not os.path.isdir(path):
-        what = "is no folder" if os.path.lexists(path) else "does not exist"
-        problems.add(f"the folder `{written}` {what}", place, hint=_nearby(path))
+        if os.path.exists(path):
+            problems.add(f"`{written}` is no folder", place)
+        else:
+            problems.add(f"the folder `{written}` does not exist", place, hint=_nearby(path))
     elif not _is_inside(os.path.realpath(path), os.path.realpath(folders.top)):
         problems.add(
             f"the folder `{written}` is outside of the worktree", place, hint=f"the worktree is `{folders.top}`"

@@ -53,7 +53,8 @@ class ReadyKind(enum.Enum):
 class Ready(Struct, frozen=True):
     """`target` is the path or URL, the regular expression, or the command (text or list).
 
-    Of PORT it is the name of the port that is awaited, "" for the service's own.
+    Of PORT it is the name of the port that is awaited, "" for the service's own; once the templates
+    are filled in, its number.
     """
 
     kind: ReadyKind = ReadyKind.STARTED

@@ -7,9 +7,11 @@ import warnings
 from collections.abc import Mapping
 
 from devrun.config.draft import Draft, command_of, seconds
+from devrun.config.httptarget import parse_target
 from devrun.config.problems import Problems
 from devrun.config.project import Place, Ready, ReadyKind
 from devrun.config.shape import ReadyEntry
+from devrun.errors import ConfigError
 
 
 def ready_of(draft: Draft, bases: Mapping[str, int], problems: Problems, *, promised: bool) -> Ready:
@@ -46,6 +48,8 @@ def _target(
             problems.add("`ready.http` is a path that begins with `/`, or an http:// URL", place, hint=hint)
         elif target.startswith("/") and "" not in bases:
             problems.add(f"`ready.http` is a path, but `{draft.name}` has no port", place, hint="give it `port:`")
+        elif "${" not in target:
+            _check_url(target, bases, place, problems)
         return target
     if kind is ReadyKind.LOG:
         _check_pattern(written.log or "", place, problems)
@@ -56,6 +60,14 @@ def _target(
             problems.add("`ready.command` is empty", place)
         return command
     return _named_port(written.port, draft, bases, problems)
+
+
+def _check_url(target: str, bases: Mapping[str, int], place: Place, problems: Problems) -> None:
+    """Find what can never be asked; what a template stands in is looked at once that is filled in."""
+    try:
+        parse_target(target, bases.get(""))
+    except ConfigError as error:
+        problems.add(f"`ready.http`: {error.message}", place, hint=error.hint)
 
 
 def _named_port(

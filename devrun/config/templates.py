@@ -41,7 +41,10 @@ class Text(Struct, frozen=True):
 
 
 def expand_service(service: Service, facts: TemplateFacts) -> Service:
-    """Return the service with every template filled in; `${env.NAME}` that is not set is a ConfigError."""
+    """Return the service with every template filled in; `${env.NAME}` that is not set is a ConfigError.
+
+    `ready.target` of PORT is the number then, and of HTTP the whole URL.
+    """
 
     def fill(text: str, *, in_shell: bool = False) -> str:
         return _expand(text, service, facts, in_shell=in_shell)
@@ -52,14 +55,27 @@ def expand_service(service: Service, facts: TemplateFacts) -> Service:
     ready = service.ready
     if ready.kind is ReadyKind.COMMAND:
         ready = msgspec.structs.replace(ready, target=fill_command(ready.target))
-    elif ready.kind is ReadyKind.HTTP and isinstance(ready.target, str):
-        ready = msgspec.structs.replace(ready, target=fill(ready.target))
+    elif ready.kind is ReadyKind.HTTP:
+        ready = msgspec.structs.replace(ready, target=_url(fill(str(ready.target)), service, facts))
+    elif ready.kind is ReadyKind.PORT:
+        number = facts.ports.port(service.name, str(ready.target))
+        ready = msgspec.structs.replace(ready, target="" if number is None else str(number))
     return msgspec.structs.replace(
         service,
         command=fill_command(service.command),
         environment={name: fill(value) for name, value in service.environment.items()},
         ready=ready,
     )
+
+
+def _url(written: str, service: Service, facts: TemplateFacts) -> str:
+    from devrun.config.httptarget import parse_target
+
+    try:
+        return str(parse_target(written, facts.ports.port(service.name)))
+    except ConfigError as error:
+        where = str(service.place) if service.place else None
+        raise ConfigError(f"`{service.name}`: {error.message}", hint=error.hint, where=where) from error
 
 
 def texts(service: Service) -> Iterator[Text]:

@@ -11,9 +11,8 @@ import errno
 import os
 import select
 import socket
-from typing import NamedTuple
 
-from devrun.errors import ConfigError
+from devrun.config.httptarget import HttpTarget
 from devrun.run.readiness import OK, PENDING, Failed, Ok, Ownership, Result
 
 # One request, seconds.  Shorter: a bundler that compiles on the first request is asked over and over.
@@ -26,42 +25,6 @@ LONGEST_STATUS = 1024
 # Nobody is there: the port is closed, or this machine has no such address family.
 _NOBODY = frozenset({errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EAFNOSUPPORT})
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
-_LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "[::]"})  # noqa: S104 - read, not bound
-
-
-class HttpTarget(NamedTuple):
-    """What to ask for.  `path` is percent-encoded and starts with a slash."""
-
-    port: int
-    path: str
-
-    def __str__(self) -> str:
-        return f"http://localhost:{self.port}{self.path}"
-
-
-def parse_target(target: str, port: int | None) -> HttpTarget:
-    """Read `ready.http`: a path on the service's own `port`, or a URL on this machine.
-
-    Raises ConfigError for what cannot be probed: https, another machine, a path without a port.
-    """
-    if "://" not in target:
-        if port is None:
-            raise ConfigError(
-                f"`{target}` needs a port to ask", hint="give the service a `port`, or write the whole URL"
-            )
-        return HttpTarget(port, _encoded(target))
-    scheme, _, rest = target.partition("://")
-    end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
-    authority, path = rest[:end], rest[end:]
-    host, colon, number = authority.rpartition(":") if not authority.endswith("]") else (authority, "", "")
-    host, number = (host, number) if colon else (host or authority, number if host else "")
-    if scheme.lower() != "http":
-        raise ConfigError(f"`{target}` cannot be probed: only http is", hint="`ready: {command: …}` can run curl")
-    if host.lower() not in _LOCAL and not host.lower().endswith(".localhost"):
-        raise ConfigError(f"`{target}` is not on this machine", hint="readiness is asked of `localhost`")
-    if colon and not (number.isascii() and number.isdigit() and 0 < int(number) < 65536):  # noqa: PLR2004 - RFC 9293
-        raise ConfigError(f"`{target}` has no valid port")
-    return HttpTarget(int(number) if colon else 80, _encoded(path))
 
 
 class HttpProbe:
@@ -194,13 +157,6 @@ def _status_of(line: bytes) -> int:
     words = line.split(None, 2)
     is_http = len(words) > 1 and words[0].startswith(b"HTTP/") and len(words[1]) == 3 and words[1].isdigit()  # noqa: PLR2004
     return int(words[1]) if is_http else 0
-
-
-def _encoded(path: str) -> str:
-    """Return `path` fit for a request line: no fragment, no blanks, no control characters."""
-    path = path.partition("#")[0]
-    path = path if path.startswith("/") else f"/{path}"
-    return "".join(chr(byte) if 0x21 <= byte <= 0x7E else f"%{byte:02X}" for byte in path.encode())  # noqa: PLR2004
 
 
 def _text(error: OSError) -> str:

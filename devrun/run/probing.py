@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 
+from devrun.config.httptarget import parse_target
 from devrun.config.project import ReadyKind, Service
 from devrun.errors import ConfigError
 from devrun.model import Listener
@@ -14,7 +15,7 @@ from devrun.run.anchor import SHELL
 from devrun.run.children import Children
 from devrun.run.events import Event
 from devrun.run.gate import tree_of
-from devrun.run.httpprobe import HttpProbe, parse_target
+from devrun.run.httpprobe import HttpProbe
 from devrun.run.instance import Instance
 from devrun.run.loop import Loop, Timer
 from devrun.run.readiness import CommandProbe, Failed, LogProbe, Ok, Ownership, PortProbe, Probe
@@ -81,15 +82,15 @@ def make_probe(service: Service, instance: Instance, environment: Mapping[str, s
     if ready.kind is ReadyKind.COMMAND:
         text = ready.target if isinstance(ready.target, str) else " ".join(ready.target)
         return CommandProbe(lambda: ReadyCommand(service, environment, children), text)
-    own_port = int(environment["PORT"]) if "PORT" in environment else None
     if ready.kind is ReadyKind.HTTP:
-        target = parse_target(str(ready.target), own_port)
+        target = parse_target(str(ready.target), None)
         return HttpProbe(
             target, Ownership(target.port, _listening, lambda: tree_of(instance, read_snapshot()), name=_describe)
         )
-    if own_port is None:
+    if not ready.target:
         raise ConfigError(f"`{service.name}` has no port to wait for", hint="`ready: {log: …}` or `{command: …}`")
-    return PortProbe(own_port, _listening, lambda: tree_of(instance, read_snapshot()), name=_describe)
+    port = int(str(ready.target))
+    return PortProbe(port, _listening, lambda: tree_of(instance, read_snapshot()), name=_describe)
 
 
 class ReadyCommand:

@@ -148,6 +148,24 @@ def test_ready_commands_and_urls_are_filled(folder):
         assert expand_service(service, FACTS).ready.target == target
 
 
+def test_what_is_awaited_is_filled_in_with_the_port_of_the_lease(folder):
+    for ready, target in (
+        ("http: /up", "http://localhost:3020/up"),
+        ("port: true", "3020"),
+        ("port: debug", "9250"),
+    ):
+        text = "services: {web: {command: x, port: 1, ports: {debug: 2}, ready: {%s}}}"
+        service = folder.load(text % ready)
+        facts = TemplateFacts(FACTS.worktree, PortSet(2, 20, {"web": {"": 3020, "debug": 9250}}))
+        assert expand_service(service.services["web"], facts).ready.target == target
+
+
+def test_an_address_that_no_template_can_save_is_an_error_when_starting(folder):
+    text = "services: {web: {command: x, ready: {http: 'http://${env.A}/'}}}"
+    with pytest.raises(ConfigError, match="`web`: `http://a b/` is not on this machine"):
+        expand_service(folder.load(text).services["web"], FACTS)
+
+
 API = "services: {api: {command: y, port: 2}, web: {command: x, port: 1, ready: {%s}}}"
 
 

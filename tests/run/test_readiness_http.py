@@ -11,9 +11,10 @@ import time
 
 import pytest
 
+from devrun.config.httptarget import HttpTarget, parse_target
 from devrun.errors import ConfigError
 from devrun.model import Listener
-from devrun.run.httpprobe import LONGEST_STATUS, REQUEST_LIMIT, RETRY_INTERVAL, HttpProbe, HttpTarget, parse_target
+from devrun.run.httpprobe import LONGEST_STATUS, REQUEST_LIMIT, RETRY_INTERVAL, HttpProbe
 from devrun.run.readiness import FOREIGN_SETTLES, OK, PENDING, Failed, Ownership
 from devrun.system.sockets import listeners_on
 from tests.support.processes import DEADLINE
