@@ -27,7 +27,8 @@ from devrun.system.processes import identify
 
 _BY_SIGNAL = 128
 STOPPING = signal.SIGUSR1
-"""From the supervisor: it has begun to stop, so the time it may take runs from now."""
+"""From the supervisor: it has begun to stop, or, with every service down, its last look around.  The
+time it may take runs from now: one that is slow on a busy machine is not one that hangs."""
 
 WRITING = signal.SIGUSR2
 """From the supervisor: every process is gone, a slow reader of the output is waited for.  That may
@@ -110,11 +111,11 @@ class Keeper:
             if signum == WRITING:
                 self._stop_clock()
             elif signum == STOPPING or signum in ASKING:
-                self._start_clock()
+                self._start_clock(again=signum == STOPPING)
 
-    def _start_clock(self) -> None:
-        """Have SIGALRM say when the supervisor has had its time; only the first call counts."""
-        if not self._is_timed:
+    def _start_clock(self, *, again: bool) -> None:
+        """Have SIGALRM say when the supervisor has had its time; a clock that runs is left alone unless `again`."""
+        if again or not self._is_timed:
             self._is_timed = True
             signal.setitimer(signal.ITIMER_REAL, self._grace + STOP_MARGIN)
 

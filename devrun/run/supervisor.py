@@ -266,6 +266,7 @@ class Supervisor:
             self._book.end(effect.exit_code)
             self._result = self._conclude(effect, self._loop.now() - began)
 
+        send_to(self._keeper, STOPPING)
         self._trees.clear(deadline=self._loop.now() + LAST_GRACE, on_done=cleared)
 
     def _conclude(self, effect: ev.Finish, seconds: float) -> RunResult:

@@ -112,6 +112,13 @@ def test_a_supervisor_that_says_it_is_stopping_has_its_time_counted(keeper):
     assert run.wait() == 137
 
 
+def test_a_supervisor_that_gets_on_with_its_stop_is_given_its_time_anew(keeper):
+    """Twice half of its time, and a bit: too long for one that hangs."""
+    told = "os.kill(os.getppid(), signal.SIGUSR1); select.select([], [], [], 1.2)"
+    run = keeper(f"\n    import select\n    {told}; {told}\n    return RunResult(5, 'slow')", margin=2)
+    assert run.wait() == 5
+
+
 def test_an_ignored_hangup_stays_ignored(keeper):
     run = keeper(_UNTIL_TERM, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     run.send(signal.SIGHUP)
