@@ -25,13 +25,13 @@ def common_environment(
 ) -> dict[str, str]:
     """Return what every service of the worktree (and `run`, `env`, `exec`) sees.
 
-    No stamp and no `PORT`: those belong to one service.  `colour` is whether a terminal shows the
+    No stamp and no `PORT`, also not from a file: those belong to one service.  `colour` is whether a terminal shows the
     output: the services write to pipes and would turn their colours off.
     """
     environment = without_inherited(inherited, project.services)
     environment.update(project.env_files)
     environment.update(port_environment(project.services, ports))
-    for name in STAMP_VARIABLES:
+    for name in ("PORT", *STAMP_VARIABLES):
         environment.pop(name, None)
     environment.setdefault("PYTHONUNBUFFERED", "1")
     if colour and not environment.get("NO_COLOR"):
