@@ -190,6 +190,8 @@ class Supervisor:
     def _begin_to_stop(self) -> None:
         """Start the shared grace; tell the keeper, and wake it where Ctrl-Z stopped it."""
         self._stopping_since = self._loop.now()
+        if self._plan.detached and self._state.ending is not None:  # nobody looks on: `devrun logs` says why
+            self._screen.notice(self._state.ending.message)
         if self._was_asked:
             self._screen.stop_waiting()
         self._book.stopping()
@@ -231,17 +233,16 @@ class Supervisor:
         from devrun.run.probing import Awaited, make_probe
 
         service = self._roster.service(effect.name)
-        instance = self._trees.instances[effect.name]
+        instance, environment = self._trees.instances[effect.name], self._roster.environment(effect.name)
         try:
-            probe = make_probe(service, instance, self._roster.environment(effect.name), self._trees.children)
+            probe = make_probe(service, instance, environment, self._trees.children)
         except DevrunError as error:  # of a service that was added by hand: the configuration checks its own
             self._events.append(ev.ReadyFailed(effect.name, error.message, error.exit_code))
             return
         timeout = service.ready.timeout if self._plan.ready_timeout is None else self._plan.ready_timeout
-        self._awaited[effect.name] = Awaited(
-            effect.name, probe, timeout=timeout, loop=self._loop, tell=self._events.append
-        )
-        self._awaited[effect.name].ask()
+        awaited = Awaited(effect.name, probe, timeout=timeout, loop=self._loop, tell=self._events.append)
+        self._awaited[effect.name] = awaited
+        awaited.ask()
 
     def _cancel_ready(self, effect: ev.CancelReady) -> None:
         awaited = self._awaited.pop(effect.name, None)

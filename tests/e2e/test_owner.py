@@ -26,6 +26,7 @@ def test_the_run_ends_when_its_owner_is_killed(session, processes):
     owner.process.send_signal(signal.SIGKILL)
     assert session.handshake.wait_gone()
     assert wait_gone(run) == []
+    assert f"process {owner.pid}, which started this run or owns it, has ended" in session("logs").stdout
     assert session.json("ps")["run"] is None
 
 
