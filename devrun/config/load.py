@@ -18,6 +18,7 @@ from devrun.config.problems import Problems
 from devrun.config.project import Place, Project
 from devrun.config.value import Value
 from devrun.errors import ConfigError, UsageError
+from devrun.worktrees.locate import is_submodule
 
 YAML_NAMES = ("services.yaml", "services.yml")
 PROCFILE = "Procfile"
@@ -107,12 +108,15 @@ def worktree_top(folder: str) -> str | None:
 
 
 def _upwards(start: str) -> Iterator[str]:
-    """Yield `start` and the folders above it, up to the worktree's top or the file system's root."""
+    """Yield `start` and the folders above it, up to the worktree's top or the file system's root.
+
+    A submodule is a part of its superproject's worktree: the way leads on.
+    """
     folder = os.path.normpath(start)
     while True:
         yield folder
         above = os.path.dirname(folder)
-        if above == folder or is_there(os.path.join(folder, ".git")):
+        if above == folder or (is_there(os.path.join(folder, ".git")) and not is_submodule(folder)):
             return
         folder = above
 

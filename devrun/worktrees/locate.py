@@ -53,6 +53,15 @@ def locate(path: str, *, fallback: str | None = None) -> Worktree:
     return _worktree(root, git_dir, identity=git_dir.path, slug=_slug(git_dir))
 
 
+def is_submodule(root: str) -> bool:
+    """Whether the checkout whose top is `root` is a submodule: then it belongs to the worktree above it."""
+    top = os.path.realpath(root)
+    if _git_dir_at(top) is None:
+        return False
+    found = _enclosing(top)
+    return found is not None and found[0] != top
+
+
 def identity_of(root: str) -> str | None:
     """Return the identity of the worktree whose top is `root`; None when git knows no such top."""
     git_dir = _git_dir_at(os.path.realpath(root))

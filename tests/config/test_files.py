@@ -9,6 +9,7 @@ import pytest
 
 from devrun.config.load import find_config, load_project
 from devrun.errors import ConfigError, UsageError
+from tests.support.repositories import Repository
 
 SERVICES = "services: {a: {command: x}}\n"
 NAMES = ("services.yaml", "services.local.yaml", "Procfile", ".env")
@@ -69,6 +70,19 @@ def test_the_search_ends_at_the_top_of_the_worktree(folder, tmp_path):
     (tmp_path / "services.yaml").write_text(SERVICES)
     with pytest.raises(ConfigError, match=r"no services.yaml and no Procfile in"):
         find_config(folder.path)
+
+
+def test_the_search_leads_out_of_a_submodule_and_ends_at_the_top_of_its_superproject(repository, tmp_path):
+    library = Repository(tmp_path / "library")
+    allow = ("-c", "protocol.file.allow=always")
+    repository.git(*allow, "submodule", "add", "-q", library.path, "libs/lib")
+    repository.commit({"services.yaml": "services: {web: {command: x, port: 3000}}\n"})
+    feature = repository.worktree("feature")
+    repository.git(*allow, "submodule", "update", "-q", "--init", at=feature)
+    for top in (repository.path, feature):
+        assert find_config(os.path.join(top, "libs", "lib")).path == os.path.join(top, "services.yaml")
+    with pytest.raises(ConfigError, match=r"no services.yaml"):
+        find_config(library.path)
 
 
 def test_an_example_is_named_when_nothing_else_is_there(folder):
