@@ -64,7 +64,7 @@ def test_a_folder_that_is_gone_is_told(here, capsys):
     here.joinpath(".git").rmdir()
     here.rmdir()
     assert main(["check"]) == 2
-    assert "the current folder was removed" in capsys.readouterr().err
+    assert "the current folder cannot be read" in capsys.readouterr().err
 
 
 def test_the_schema_is_a_schema(capsys):
