@@ -4,8 +4,9 @@ What it promises:
 
 1. Only steps of a `KillPlan` are signalled, each through a handle that was opened by identity: a
    step whose process has ended, or whose pid has a successor, is ALREADY_GONE without a signal.
-2. Each process gets one polite signal (SIGTERM, or what its service asked for), deepest first, and
-   SIGCONT, because a stopped process acts on nothing else (signal(7)).
+2. Each process gets one polite signal (SIGTERM, or what its service asked for), parents first, and
+   SIGCONT, because a stopped process acts on nothing else (signal(7)).  A parent that saw its child
+   end before it was asked itself would say so (`sh`: "Terminated"), or start another one.
 3. All share one grace: `deadline` is one point in time, however many processes there are.
    `hurry()` ends it early.
 4. Nobody is killed who ended on the first signal.  What is left at the deadline gets SIGKILL.
@@ -207,8 +208,8 @@ class _Stopping:
         return left
 
     def ask_all(self) -> None:
-        """Send the first signal, and SIGCONT, to everybody who was not asked yet; deepest first."""
-        for target in self.alive():
+        """Send the first signal, and SIGCONT, to everybody who was not asked yet; parents first."""
+        for target in reversed(self.alive()):
             if target.asked_at is not None:
                 continue
             first = self._signals.get(target.step.record.identity, signal.SIGTERM)

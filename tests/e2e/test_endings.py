@@ -69,6 +69,17 @@ def test_a_tree_that_forks_when_it_is_asked_to_end_is_gone_all_the_same(started,
     assert handshake.wait_gone()
 
 
+def test_a_shell_has_nothing_to_say_about_the_end_of_what_it_ran(tmp_path, handshake, up):
+    """`sh` prints "Terminated" when its child is ended by TERM before itself: noise behind every Ctrl-C."""
+    count = 8
+    waiting = f"{handshake.text('listener', '--port', '0')}; exit $?"  # no `sh` turns into the last of two commands
+    configure(tmp_path, **{f"s{number}": patient(waiting) for number in range(count)})
+    run = up(cwd=tmp_path)
+    handshake.wait_shapes(*["listener"] * count)
+    assert run.stop() == 130
+    assert "erminated" not in run.output
+
+
 def test_all_services_share_one_grace(tmp_path, handshake, up):
     """Four in a chain of dependencies, each of which ignores TERM."""
     chain = {}

@@ -43,11 +43,13 @@ def test_who_ends_on_the_first_signal_is_terminated_and_never_killed(machine):
     assert machine.signals_of(7) == ["SIGTERM", "SIGCONT"]
 
 
-def test_the_order_of_the_plan_is_the_order_of_the_signals(machine):
+def test_parents_are_asked_before_their_children(machine):
+    """A plan has the deepest first; a parent that sees its child end before it was asked says or does something."""
     for pid in (7, 8, 9):
         machine.start(pid, after=1.0)
-    stop(machine, machine.plan(9, 7, 8))
-    assert [pid for pid, name in machine.sent if name == "SIGTERM"] == [9, 7, 8]
+    results = stop(machine, machine.plan(9, 7, 8))
+    assert [pid for pid, name in machine.sent if name == "SIGTERM"] == [8, 7, 9]
+    assert [each.step.record.identity.pid for each in results] == [9, 7, 8]
 
 
 def test_who_outlives_the_grace_is_killed(machine):
@@ -90,7 +92,7 @@ def test_a_successor_with_another_token_gets_no_signal(machine):
 def test_a_process_that_ends_between_opening_and_signal_is_gone_not_terminated(machine):
     first, second = machine.start(7, after=0.0), machine.start(8)
     first.on_signal = lambda _signum: setattr(second, "dies_at", machine.now)
-    assert outcomes(stop(machine, machine.plan(7, 8)))[8] is Outcome.ALREADY_GONE
+    assert outcomes(stop(machine, machine.plan(8, 7)))[8] is Outcome.ALREADY_GONE
     assert machine.signals_of(8) == []
 
 
