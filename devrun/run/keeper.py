@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 
 import msgspec
@@ -96,7 +97,7 @@ class Keeper:
     def _wait(self, pid: int, supervisor: ProcessIdentity | None, waited: frozenset[signal.Signals]) -> int:
         """Forward signals until the supervisor has ended; kill one that does not end in time."""
         while True:
-            signum = signal.sigwait(waited)
+            signum = _take_signal(waited, pid)
             if signum == signal.SIGCHLD:
                 _reap_others(pid)
                 code = waiting.reap(pid)
@@ -132,6 +133,20 @@ class Keeper:
             hint="`devrun history` lists them" if stopped else None,
             is_error=True,
         )
+
+
+def _take_signal(waited: frozenset[signal.Signals], supervisor: int) -> int:
+    """Wait for a signal.  What only the supervisor or the own timer says is passed over from anybody else.
+
+    `kill -USR1` is how people open node's inspector, and it reaches the keeper where they aim at a
+    whole tree.  Where there is no sigwaitinfo (macOS) the sender is not known, and believed.
+    """
+    while sys.platform != "darwin":
+        heard = signal.sigwaitinfo(waited)
+        sender = {STOPPING: supervisor, WRITING: supervisor, signal.SIGALRM: 0}.get(signal.Signals(heard.si_signo))
+        if sender in (None, heard.si_pid):
+            return heard.si_signo
+    return signal.sigwait(waited)
 
 
 def _reap_others(supervisor: int) -> None:

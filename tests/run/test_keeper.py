@@ -9,7 +9,7 @@ import sys
 import psutil
 import pytest
 
-from tests.support.processes import wait_gone, wait_until
+from tests.support.processes import nothing_happens, wait_gone, wait_until
 
 _PROGRAM = """
 import os, signal, sys, time
@@ -117,6 +117,19 @@ def test_a_supervisor_that_gets_on_with_its_stop_is_given_its_time_anew(keeper):
     told = "os.kill(os.getppid(), signal.SIGUSR1); select.select([], [], [], 1.2)"
     run = keeper(f"\n    import select\n    {told}; {told}\n    return RunResult(5, 'slow')", margin=2)
     assert run.wait() == 5
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not say who sent a signal")
+@pytest.mark.parametrize("signum", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM])
+def test_what_the_supervisor_tells_the_keeper_nobody_else_can_say(keeper, signum):
+    run = keeper(_UNTIL_TERM, margin=0)
+    run.send(signum)
+    run.send(signal.SIGWINCH)
+    run.read_until("got SIGWINCH")
+    nothing_happens()  # the supervisor, whose grace is over in a tenth of a second, is not killed
+    assert run.popen.poll() is None
+    run.send(signal.SIGTERM)
+    run.wait()
 
 
 def test_an_ignored_hangup_stays_ignored(keeper):
