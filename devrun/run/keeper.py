@@ -141,12 +141,13 @@ def _take_signal(waited: frozenset[signal.Signals], supervisor: int) -> int:
     `kill -USR1` is how people open node's inspector, and it reaches the keeper where they aim at a
     whole tree.  Where there is no sigwaitinfo (macOS) the sender is not known, and believed.
     """
-    while sys.platform != "darwin":
+    if sys.platform == "darwin":
+        return signal.sigwait(waited)
+    while True:
         heard = signal.sigwaitinfo(waited)
         sender = {STOPPING: supervisor, WRITING: supervisor, signal.SIGALRM: 0}.get(signal.Signals(heard.si_signo))
         if sender in (None, heard.si_pid):
             return heard.si_signo
-    return signal.sigwait(waited)
 
 
 def _reap_others(supervisor: int) -> None:
