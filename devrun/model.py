@@ -387,6 +387,7 @@ class RunRecord(Struct, frozen=True):
 
     `groups` are the anchors of its services: identity of each session leader by service name.
     `folder` is the worktree's when the run began: another one in its place is another worktree.
+    `taken`: it runs on the main checkout's plain ports.
     """
 
     id: str
@@ -404,3 +405,4 @@ class RunRecord(Struct, frozen=True):
     ended_at: float | None = None
     exit_code: int | None = None
     folder: FileId | None = None
+    taken: bool = False

@@ -43,6 +43,22 @@ NAMED = _argument("services", nargs="+", metavar="SERVICE", help="services to ac
 COMMAND = _argument("command", nargs="...", metavar="-- CMD", help="the command to run")
 SERVICES = _argument("services", nargs="*", metavar="SERVICE", help="services to act on (default: all)")
 DRY_RUN = _argument("-n", "--dry-run", action="store_true", help="print the plan that would be executed, do nothing")
+START = (
+    SERVICES,
+    FILE,
+    _argument("--formation", metavar="NAME=N,…", help="how many of each Procfile line to start"),
+    _argument("--profile", action="append", default=[], metavar="P", help="start services of this profile too"),
+    _argument("-d", "--detach", action="store_true", help="leave the services in the background"),
+    _argument("--wait", action="store_true", help="with -d: return when every service is ready"),
+    _argument("--replace", action="store_true", help="end a live run of this worktree first"),
+    _argument("--slot", type=int, metavar="N", help="pin this worktree's slot"),
+    _argument("--timeout", type=float, metavar="S", help="seconds each service may take to be ready"),
+    _argument("--owner-pid", type=int, metavar="PID", help="end the run when this process ends"),
+    _argument("--owner", choices=("auto",), help="end the run with the nearest agent, editor or terminal"),
+    _argument("--no-prefix", action="store_true", help="show output without the names of services"),
+    _argument("--timestamps", action="store_true", help="show the time of each line"),
+    JSON,
+)
 
 VERBS: tuple[Verb, ...] = (
     Verb(
@@ -60,22 +76,7 @@ VERBS: tuple[Verb, ...] = (
             "Never stops a process that is not a leftover of devrun or of this worktree."
         ),
         examples=("devrun up", "devrun up web --profile docs", "devrun up -f Procfile --no-prefix"),
-        arguments=(
-            SERVICES,
-            FILE,
-            _argument("--formation", metavar="NAME=N,…", help="how many of each Procfile line to start"),
-            _argument("--profile", action="append", default=[], metavar="P", help="start services of this profile too"),
-            _argument("-d", "--detach", action="store_true", help="leave the services in the background"),
-            _argument("--wait", action="store_true", help="with -d: return when every service is ready"),
-            _argument("--replace", action="store_true", help="end a live run of this worktree first"),
-            _argument("--slot", type=int, metavar="N", help="pin this worktree's slot"),
-            _argument("--timeout", type=float, metavar="S", help="seconds each service may take to be ready"),
-            _argument("--owner-pid", type=int, metavar="PID", help="end the run when this process ends"),
-            _argument("--owner", choices=("auto",), help="end the run with the nearest agent, editor or terminal"),
-            _argument("--no-prefix", action="store_true", help="show output without the names of services"),
-            _argument("--timestamps", action="store_true", help="show the time of each line"),
-            JSON,
-        ),
+        arguments=START,
     ),
     Verb(
         name="down",
@@ -454,6 +455,22 @@ VERBS: tuple[Verb, ...] = (
             _argument("--force", action="store_true", help="remove: with its changes and untracked files"),
             JSON,
         ),
+    ),
+    Verb(
+        name="take",
+        module="take",
+        effect=DESTRUCTIVE,
+        help="run on the main checkout's ports",
+        description=(
+            "1. does what `devrun up` does, on the plain ports that the main checkout has (slot 0):\n"
+            "   for OAuth callbacks, CORS lists and mobile apps that know these numbers only\n"
+            "2. ports, url, env and exec answer with them here, for as long as the run lives\n"
+            "3. gives them back when the run ends, however it ends\n"
+            "Exit 3 while a run of the main checkout lives, or another worktree has taken them;\n"
+            "while they are taken, `up` in the main checkout is refused by name.  Takes the options of `up`."
+        ),
+        examples=("devrun take", "devrun take web api -d --wait", "devrun take --replace"),
+        arguments=START,
     ),
     Verb(
         name="who",

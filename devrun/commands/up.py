@@ -2,81 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+from typing import Any
 
-from devrun.config.select import select_services
-from devrun.errors import UsageError
-from devrun.report.console import Output, wants_colour
-from devrun.report.running import conclude, headline
-from devrun.run.launch import run_to_end
-from devrun.run.live import end_run
-from devrun.run.owner import find_owner
-from devrun.run.plan import OutputOptions
-from devrun.run.start import (
-    Request,
-    already_running,
-    clear_the_way,
-    lock_worktree,
-    make_plan,
-    wait_for_ending_run,
-)
-from devrun.state import open_state
-from devrun.workspace import open_workspace
+from devrun.report.console import Output
+from devrun.run.bringup import bring_up
 
 
-def run(
-    output: Output,
-    *,
-    services: list[str],
-    file: str | None,
-    formation: str | None,
-    profile: list[str],
-    detach: bool,
-    replace: bool,
-    wait: bool,
-    timeout: float | None,
-    slot: int | None,
-    no_prefix: bool,
-    timestamps: bool,
-    owner_pid: int | None,
-    owner: str | None,
-) -> int:
+def run(output: Output, **options: Any) -> int:
     """Start what was asked for; in the foreground, return the exit code of the run."""
-    if timeout is not None and timeout <= 0:
-        raise UsageError(f"`--timeout {timeout:g}` is no time to wait", hint="`--timeout 60`")
-    request = Request(
-        services=tuple(services),
-        profiles=tuple(profile),
-        slot=slot,
-        detached=detach,
-        ready_timeout=timeout,
-        output=OutputOptions(
-            prefix=not no_prefix,
-            timestamps=timestamps,
-            colour=not detach and wants_colour(sys.stdout, choice=output.color),
-        ),
-    )
-    workspace = open_workspace(file=file, formation=formation)
-    select_services(workspace.project, request.services, request.profiles)  # bad names end here: nothing is written
-    binding = find_owner(pid=owner_pid, automatic=owner == "auto", detached=detach)
-    with open_state() as state:
-        lock = lock_worktree(state, workspace.worktree)
-        running = wait_for_ending_run(state, workspace)
-        if running is not None and not replace:
-            lock.close()
-            if not detach:
-                raise already_running(running)
-            from devrun.run.detached import join_run
-
-            return join_run(output, request, workspace, state, running, wait=wait, owner=binding.owner)
-        if running is not None:
-            end_run(state, running)
-        plan = make_plan(request, workspace, state, binding=binding, say=output.say)
-        clear_the_way(plan, state, say=output.say)
-    for line in headline(plan, output):
-        output.say(line)
-    if not detach:
-        return conclude(output, run_to_end(plan, lock))
-    from devrun.run.detached import detach_run
-
-    return detach_run(output, plan, lock, wait=wait, timeout=timeout)
+    return bring_up(output, taking=False, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from devrun.cleanup.holders import holders_of
 from devrun.errors import UsageError
+from devrun.ports.ledger import in_use
 from devrun.report.console import Output
 from devrun.report.history import who_data, who_lines
 from devrun.state import State, open_state
@@ -30,9 +31,11 @@ def run(output: Output, *, port: int) -> int:
 def _leased(state: State, port: int) -> list[str]:
     """Return whose port it is by the ledger, whoever sits on it."""
     return [
-        f"port {port} is leased to `{service}{f':{name}' if name else ''}` of `{lease.root}` (slot {lease.slot})"
+        f"port {port} is {'taken by' if ports.slot != lease.slot else 'leased to'}"
+        f" `{service}{f':{name}' if name else ''}` of `{lease.root}` (slot {ports.slot})"
         for lease in state.leases.all()
-        for service, named in lease.ports.ports.items()
+        for ports in [in_use(state, lease)]
+        for service, named in ports.ports.items()
         for name, number in named.items()
         if number == port
     ]

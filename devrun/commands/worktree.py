@@ -7,6 +7,7 @@ from typing import Any
 
 from devrun.errors import ConfigError, DevrunError, NotARepositoryError, UsageError
 from devrun.model import ProcessRecord, ProcessSnapshot, RunRecord, Worktree
+from devrun.ports.ledger import in_use
 from devrun.report.console import Output
 from devrun.report.ports import PortsRow, ports_lines, worktree_lines
 from devrun.state import State, open_state
@@ -110,7 +111,7 @@ def _entry(state: State, entry: WorktreeEntry, memory: _Memory) -> dict[str, Any
         lease = state.leases.get(entry.identity)
     identity = entry.identity if lease is None else lease.identity
     live = None if identity is None else state.runs.live(identity)
-    row = None if lease is None else PortsRow(entry.path, lease.ports, tuple(lease.ports.ports))
+    row = None if lease is None else PortsRow(entry.path, in_use(state, lease), tuple(lease.ports.ports))
     return {
         "path": entry.path,
         "branch": entry.branch,

@@ -8,7 +8,9 @@ Invariants, at every instant and whatever is killed:
 - a slot is used once in a repository: it names databases, too;
 - a lease does not move while a run of its worktree lives, or cannot be proved dead;
 - a lease does not move because somebody sits on its ports; ports are probed only when a slot is
-  chosen.
+  chosen;
+- a run that took the plain ports (`take`) leaves the lease alone: it is what the worktree has again
+  when the run has ended.
 
 A lease that stopped fitting (a service was added, a main checkout arrived late) is chosen again and
 the reason is said, or it is refused with the names of both.
@@ -60,16 +62,22 @@ def claim(
     pin = wanted_slot(slot, project)
     wish = _wish(worktree, project, pin)
     lease = state.leases.get(worktree.identity)
-    if lease is not None and _is_current(state, lease, wish, pin):
-        return lease.ports
-    with state.writing():
-        return _Claim(state, say or _silent).settle(wish, pin).ports
+    if lease is None or not _is_current(state, lease, wish, pin):
+        with state.writing():
+            lease = _Claim(state, say or _silent).settle(wish, pin)
+    return in_use(state, lease)
 
 
 def known(state: State, identity: str) -> PortSet | None:
-    """Return the leased ports of a worktree, or None; nothing is tested or written."""
+    """Return the ports of a worktree that has a lease, or None; nothing is tested or written."""
     lease = state.leases.get(identity)
-    return None if lease is None else lease.ports
+    return None if lease is None else in_use(state, lease)
+
+
+def in_use(state: State, lease: Lease) -> PortSet:
+    """Return the ports a worktree has now: those of its lease, or the plain ones while a run of it took them."""
+    taken = lease.slot != 0 and any(run.taken for run in state.runs.alive(lease.identity))
+    return lease.taken if taken else lease.ports
 
 
 def release(state: State, leases: Iterable[Lease], *, locked: bool = False) -> tuple[Lease, ...]:

@@ -12,6 +12,7 @@ from devrun.report.console import FORMAT_VERSION
 
 KINDS: Mapping[str, Any] = {
     "up": answers.Up,
+    "take": answers.Up,
     "down": answers.Outcomes,
     "stop": answers.Outcomes,
     "start": answers.Outcomes,

@@ -58,6 +58,7 @@ class RunBook:
                 owner=plan.binding.owner,
                 socket=plan.socket,
                 folder=plan.worktree.file_id,
+                taken=plan.taken,
             )
         )
 

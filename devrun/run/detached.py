@@ -31,7 +31,7 @@ def detach_run(output: Output, plan: RunPlan, starting: FileLock, *, wait: bool,
     answer = start_in_background(plan, starting).wait(ready=wait, timeout=timeout)
     if isinstance(answer, RunResult):
         return report_failure(output, answer)
-    return _report(output, "started", plan.id, answer, plan.ports)
+    return _report(output, "started", plan.id, answer, plan.ports, taking=plan.taken)
 
 
 def join_run(  # noqa: PLR0913 - what a start knows, and the run it found
@@ -57,15 +57,21 @@ def join_run(  # noqa: PLR0913 - what a start knows, and the run it found
         return report_failure(output, failure_of(answer, wanted.names, last_words(state, running, wanted.names)))
     if wanted.missing:
         output.say(f"added {', '.join(f'`{name}`' for name in wanted.missing_names)}")
-    return _report(output, "already_running", running.id, answer, ports)
+    return _report(output, "already_running", running.id, answer, ports, taking=request.taking)
 
 
-def _report(
-    output: Output, status: Literal["started", "already_running"], run: str, answer: Answer, ports: PortSet
+def _report(  # noqa: PLR0913 - what both ways of being up have to say
+    output: Output,
+    status: Literal["started", "already_running"],
+    run: str,
+    answer: Answer,
+    ports: PortSet,
+    *,
+    taking: bool,
 ) -> int:
     data = started_data(status, run, answer, ports)
     headings = {"started": f"started in the background: run {run}", "already_running": f"already running: run {run}"}
     for line in failed_lines(answer):
         output.say(line)
-    output.answer("up", data, [headings[status], *state_lines(data.services)])
+    output.answer("take" if taking else "up", data, [headings[status], *state_lines(data.services)])
     return 0

@@ -43,7 +43,7 @@ class RunPlan(Struct, frozen=True):
     """One `devrun up`.  `services` are expanded and in start order; `environments` are complete.
 
     `project` is kept for services that are added to the run later.  A `borrowed` run (of `exec`) ends
-    when nobody holds it any more.
+    when nobody holds it any more.  A `taken` one (of `take`) has the main checkout's plain ports.
     """
 
     id: str
@@ -59,6 +59,7 @@ class RunPlan(Struct, frozen=True):
     detached: bool = False
     ready_timeout: float | None = None
     borrowed: bool = False
+    taken: bool = False
 
     @property
     def grace(self) -> float:

@@ -22,7 +22,7 @@ from devrun.config.select import select_services
 from devrun.errors import RefusedError
 from devrun.model import RunRecord, Worktree
 from devrun.ports.ledger import claim
-from devrun.ports.starting import hold_for_start
+from devrun.ports.starting import hold_for_start, plain_numbers
 from devrun.report.cleaning import skipped_lines
 from devrun.report.running import stop_lines
 from devrun.run import layers
@@ -43,11 +43,12 @@ start on a loaded machine without cause; longer looks like a hang."""
 
 
 class Request(Struct, frozen=True):
-    """What `up` was asked for."""
+    """What `up` was asked for, or `take` (`taking`)."""
 
     services: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     slot: int | None = None
+    taking: bool = False
     detached: bool = False
     borrowed: bool = False
     ready_timeout: float | None = None
@@ -91,12 +92,14 @@ def _is_of_a_predecessor(run: RunRecord, worktree: Worktree) -> bool:
     return known and run.worktree == worktree.root and run.folder != worktree.file_id
 
 
-def already_running(run: RunRecord) -> RefusedError:
+def already_running(run: RunRecord, *, taking: bool = False) -> RefusedError:
     """Return the refusal of a second run in a worktree, with the ways to follow or replace the first."""
     pid = "" if run.keeper is None else f" (pid {run.keeper.pid})"
+    ports = " on its own ports" if taking and not run.taken else ""
+    again = "take" if taking else "up"
     return RefusedError(
-        f"already running in `{run.worktree}`{pid}",
-        hint="`devrun logs -f` follows it, `devrun up --replace` takes over, `devrun down` ends it",
+        f"already running in `{run.worktree}`{pid}{ports}",
+        hint=f"`devrun logs -f` follows it, `devrun {again} --replace` takes over, `devrun down` ends it",
     )
 
 
@@ -107,6 +110,8 @@ def make_plan(
     project, worktree = workspace.project, workspace.worktree
     chosen = select_services(project, request.services, request.profiles)
     ports = claim(state, worktree, project, slot=request.slot, say=say)
+    if request.taking:
+        ports = plain_numbers(state, worktree)
     common = common_environment(os.environ, project, ports, colour=request.output.colour)
     services, environments = prepare_services(chosen, common, worktree, ports)
     run = new_run_id()
@@ -123,6 +128,7 @@ def make_plan(
         binding=binding,
         detached=request.detached,
         borrowed=request.borrowed,
+        taken=request.taking,
         ready_timeout=request.ready_timeout,
     )
 
@@ -144,7 +150,7 @@ def clear_the_way(plan: RunPlan, state: State, *, say: Callable[[str], None]) ->
     settings = plan.project.sweep
     survey = Survey()
     swept = sweep(state, settings=settings, survey=survey, root=plan.project.root)
-    hold_for_start(state, plan.worktree, plan.ports, {service.name for service in plan.services})
+    hold_for_start(state, plan.worktree, plan.ports, {service.name for service in plan.services}, taking=plan.taken)
     targets = [target_of(service, plan.ports) for service in plan.services]
     fresh = None if swept.results else survey
     guarded = guard(state, plan.worktree, targets, survey=fresh, settings=settings)

@@ -44,11 +44,19 @@ class Lease(Struct, frozen=True):
     @property
     def ports(self) -> PortSet:
         """The ports of the lease."""
-        offset = self.slot * self.stride
+        return self._at(self.slot)
+
+    @property
+    def taken(self) -> PortSet:
+        """The plain ports, as the main checkout has them: those of a run that took them."""
+        return self._at(0)
+
+    def _at(self, slot: int) -> PortSet:
+        offset = slot * self.stride
         ports: dict[str, dict[str, int]] = {}
         for base in self.bases:
             ports.setdefault(base.service, {})[base.name] = base.port + (0 if base.fixed else offset)
-        return PortSet(slot=self.slot, offset=offset, ports=ports)
+        return PortSet(slot=slot, offset=offset, ports=ports)
 
 
 class Hold(NamedTuple):

@@ -35,7 +35,7 @@ def start_run(state):
     """Publish a live run of a worktree: `start_run(worktree, "web")`; returns a function that ends it."""
     held = []
 
-    def start(worktree, *services):
+    def start(worktree, *services, taken=False):
         run_id = f"run{len(held)}"
         folder = state.runs.make_folder(run_id)
         locks = [FileLock.take(os.path.join(folder, name)) for name in (KEEPER_LOCK, SUPERVISOR_LOCK)]
@@ -51,6 +51,7 @@ def start_run(state):
                 boot_id="-",
                 started_at=1.0,
                 groups=dict.fromkeys(services, nobody),
+                taken=taken,
             )
         )
 
