@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 MARK = b"first-byte"
 PATIENCE = 10.0
+REST = 0.3  # honcho that is interrupted while it starts several services leaves some of them behind
 
 
 class Sample(NamedTuple):
@@ -77,6 +78,7 @@ def measure(command: list[str], folder: str, environment: dict[str, str]) -> Sam
         if "pass" not in command:
             service = _until(fifo, b".", began)
             shown = _until(reader, MARK, began)
+            time.sleep(REST)
     finally:
         if "pass" not in command:
             os.kill(pid, signal.SIGINT)
