@@ -20,7 +20,7 @@ from typing import Any
 from devrun import __version__
 from devrun.errors import DevrunError, UsageError
 from devrun.interrupt import Interrupted, interruptible
-from devrun.report.console import Output
+from devrun.report.console import Output, UnwritableError
 from devrun.verbs import READ, VERBS, Verb
 
 _USUAL_WIDTH = 80
@@ -107,21 +107,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     own = words[: words.index("--")] if "--" in words else words
     output = Output(json="--json" in own and not _runs_a_command(words))
     try:
-        return _dispatch(words)
-    except DevrunError as error:
-        output.fail(error)
-        return error.exit_code
+        return _run(words, output)
     except Interrupted as error:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _discard_stdout()
         return 141
+    except UnwritableError as error:
+        _discard_stdout()
+        output.complain(f"the output cannot be written: {(error.strerror or str(error)).lower()}")
+        return 1
     except Exception as error:  # noqa: BLE001 - the boundary
         from devrun.report.crash import report_bug
 
         return report_bug(error, words)
+
+
+def _run(words: list[str], output: Output) -> int:
+    """Run the verb and hand over what it printed, while a failure of that can still be told."""
+    try:
+        code = _dispatch(words)
+    except DevrunError as error:
+        output.fail(error)
+        code = error.exit_code
+    finally:  # also on argparse's way out of `--help`, which is SystemExit
+        output.flush()
+    return code
+
+
+def _discard_stdout() -> None:
+    """Have the interpreter, which flushes at its end, write into nothing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _runs_a_command(words: list[str]) -> bool:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from devrun.config.files import legible
 from devrun.config.load import find_config, load_project
 from devrun.config.project import Project, SweepSettings
 from devrun.errors import ConfigError, DevrunError, UsageError
@@ -16,6 +17,9 @@ from devrun.ports.ledger import claim
 from devrun.state import open_state
 from devrun.system.folders import current_folder
 from devrun.worktrees.locate import locate
+
+LONGEST_TIMEOUT = 86400.0
+"""Seconds `--timeout` may say, as services.yaml may: a day is for ever, and no clock overflows at it."""
 
 
 class Workspace(Struct, frozen=True):
@@ -43,7 +47,7 @@ def open_workspace(*, file: str | None = None, formation: str | None = None) -> 
     was deleted.
     """
     project = load_project(start=current_folder(), file=file, formation=formation)
-    return Workspace(project=project, worktree=locate(project.root))
+    return Workspace(project=project, worktree=_locate(project.root))
 
 
 def find_worktree(file: str | None = None) -> Worktree:
@@ -54,14 +58,33 @@ def find_worktree(file: str | None = None) -> Worktree:
     """
     start = current_folder()
     if file is not None:
-        return locate(os.path.dirname(os.path.normpath(os.path.join(start, os.path.expanduser(file)))))
-    worktree = locate(start)
+        return _locate(os.path.dirname(os.path.normpath(os.path.join(start, os.path.expanduser(file)))))
+    worktree = _locate(start)
     if worktree.repository is None:
         try:
-            return locate(os.path.dirname(find_config(start, None).path))
+            return _locate(os.path.dirname(find_config(start, None).path))
         except ConfigError:
             return worktree
     return worktree
+
+
+def _locate(path: str) -> Worktree:
+    """Find the worktree around `path`.  Raises UsageError where its name is no text: it could not be recorded."""
+    worktree = locate(path)
+    if legible(worktree.root + worktree.identity) != worktree.root + worktree.identity:
+        raise UsageError(
+            f"the path of the worktree, `{legible(worktree.root)}`, is not UTF-8", hint="give the folder another name"
+        )
+    return worktree
+
+
+def check_timeout(seconds: float | None) -> None:
+    """Raise UsageError for a `--timeout` that nobody can wait."""
+    if seconds is not None and not 0 < seconds <= LONGEST_TIMEOUT:
+        raise UsageError(
+            f"`--timeout {seconds:g}` is no time to wait",
+            hint="`--timeout 60`: seconds, up to a day" if seconds > 0 else "`--timeout 60`",
+        )
 
 
 def claim_ports(workspace: Workspace, *, slot: int | None = None, say: Callable[[str], None] | None = None) -> PortSet:

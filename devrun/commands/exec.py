@@ -17,7 +17,7 @@ from devrun.run.loan import JoinedRun, NewRun
 from devrun.run.plan import Binding, RunResult
 from devrun.run.start import Request, clear_the_way, lock_worktree, make_plan, wait_for_ending_run
 from devrun.state import open_state
-from devrun.workspace import open_workspace
+from devrun.workspace import check_timeout, open_workspace
 
 
 def run(
@@ -33,8 +33,7 @@ def run(
     argv = command[1:] if command[:1] == ["--"] else command
     if not argv:
         raise UsageError("`devrun exec` needs a command", hint="`devrun exec -- pnpm test`")
-    if timeout is not None and timeout <= 0:
-        raise UsageError(f"`--timeout {timeout:g}` is no time to wait", hint="`--timeout 60`")
+    check_timeout(timeout)
     request = Request(
         services=tuple(services), profiles=tuple(profile), detached=True, borrowed=True, ready_timeout=timeout
     )

@@ -11,11 +11,10 @@ import select
 import sys
 import time
 from collections.abc import Iterable
-from typing import BinaryIO
 
 from devrun.errors import DevrunError, UsageError
 from devrun.model import Liveness, RunRecord, Worktree
-from devrun.report.console import Output, wants_colour
+from devrun.report.console import AnswerBytes, Output, wants_colour
 from devrun.run.logfollow import Follower
 from devrun.run.logreader import Record, joined, logged_services, read_logs
 from devrun.run.logtime import LocalTime, parse_since
@@ -49,11 +48,11 @@ def run(
         names = _chosen(folder, services)
         printer: _Lines | _Json
         if output.json:
-            printer = _Json(sys.stdout.buffer)
+            printer = _Json(AnswerBytes())
         else:
             colour = wants_colour(sys.stdout, choice=output.color)
             prefixes = Prefixes(names, colour=colour, shown=not no_prefix)
-            printer = _Lines(sys.stdout.buffer, prefixes, timestamps=timestamps)
+            printer = _Lines(AnswerBytes(), prefixes, timestamps=timestamps)
         if not follow:
             printer.show(read_logs(folder, names, since=begin, tail=lines))
             return 0
@@ -111,7 +110,7 @@ def _follow(
 class _Lines:
     """Prints `[time ]name | text`; a piece of a line is shown and continued, as under `up`."""
 
-    def __init__(self, out: BinaryIO, prefixes: Prefixes, *, timestamps: bool) -> None:
+    def __init__(self, out: AnswerBytes, prefixes: Prefixes, *, timestamps: bool) -> None:
         self._out = out
         self._prefixes = prefixes
         self._time = LocalTime() if timestamps else None
@@ -158,7 +157,7 @@ class _Lines:
 class _Json:
     """Prints one object a line, whole lines only, always valid UTF-8."""
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: AnswerBytes) -> None:
         from msgspec.json import encode
 
         self._out = out

@@ -17,7 +17,7 @@ from devrun.run.live import require_run, wait_until_over
 from devrun.run.overview import look_at
 from devrun.run.protocol import Ask, ServiceStatus
 from devrun.state import State, open_state
-from devrun.workspace import find_worktree
+from devrun.workspace import check_timeout, find_worktree
 
 END_PATIENCE = 15.0
 """Seconds for a run that is stopping to be over: two default graces and then some."""
@@ -25,8 +25,7 @@ END_PATIENCE = 15.0
 
 def run(output: Output, *, services: list[str], timeout: float | None, file: str | None) -> int:
     """Wait; 0 when all are ready or completed, 124 not in time, else the code of who failed."""
-    if timeout is not None and timeout <= 0:
-        raise UsageError(f"`--timeout {timeout:g}` is no time to wait", hint="`--timeout 60`")
+    check_timeout(timeout)
     with open_state(create=False) as state:
         worktree = find_worktree(file)
         found = require_run(state, worktree)

@@ -77,9 +77,7 @@ def _read(path: str, name: str) -> Value:
 def find_config(start: str, file: str | None = None) -> Found:
     """Return the file to read; raise ConfigError when there is none, saying where it was looked for."""
     if not os.path.isdir(start):
-        raise UsageError(
-            f"the folder `{legible(start)}` does not exist (any more)", hint="`cd` to a folder that exists"
-        )
+        raise _no_folder(start)
     if file is not None:
         path = os.path.normpath(os.path.join(start, os.path.expanduser(file)))
         if not is_there(path):
@@ -99,6 +97,18 @@ def find_config(start: str, file: str | None = None) -> Found:
         hint = f"`-f {shown(os.path.join(example, EXAMPLE), start)}`, or `devrun init`"
     where = f"`{start}`" if len(folders) == 1 else f"`{start}` or above it, up to `{folders[-1]}`"
     raise ConfigError(f"no services.yaml and no Procfile in {where}", hint=hint)
+
+
+def _no_folder(start: str) -> UsageError:
+    """Say why a folder cannot be looked into; a path of more than 4 kB exists, but has no name that works."""
+    try:
+        os.stat(start)
+    except (FileNotFoundError, NotADirectoryError):
+        hint = "`cd` to a folder that exists"
+        return UsageError(f"the folder `{legible(start)}` does not exist (any more)", hint=hint)
+    except OSError as error:
+        return UsageError(f"the folder `{legible(start)}` cannot be read: {(error.strerror or str(error)).lower()}")
+    return UsageError(f"`{legible(start)}` is no folder")
 
 
 def worktree_top(folder: str) -> str | None:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import select
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from devrun.errors import DevrunError
@@ -35,6 +35,10 @@ def wants_colour(stream: TextIO | None, *, choice: str = "auto") -> bool:
     return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
+class UnwritableError(OSError):
+    """Stdout does not take the answer: a full disk, a dead device.  A reader that went away is BrokenPipeError."""
+
+
 class Output:
     """The two streams of a command, and how it was asked to speak."""
 
@@ -55,13 +59,17 @@ class Output:
 
     def answer(self, kind: str, data: Any, lines: Iterable[str] = ()) -> None:
         """Print the answer: one JSON object with `--json`, otherwise the lines for people."""
-        if self.json:
-            _write(sys.stdout, encode_json({"devrun": FORMAT_VERSION, "kind": kind, "data": data}))
-        else:
-            for line in lines:
+        said = [encode_json({"devrun": FORMAT_VERSION, "kind": kind, "data": data})] if self.json else lines
+        for line in said:
+            with _explained():
                 _write(sys.stdout, line)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand over what was printed.  Raises UnwritableError, BrokenPipeError."""
+        with _explained():
+            if sys.stdout is not None:
+                sys.stdout.flush()
 
     def say(self, line: str) -> None:
         """Narrate on stderr; a terminal that has stopped reading must not stop devrun."""
@@ -92,6 +100,22 @@ class Output:
             self.say(f"hint: {hint}")
 
 
+class AnswerBytes:
+    """Stdout for answers that are bytes; fails as `Output.answer` does."""
+
+    def write(self, data: bytes) -> None:
+        """Write, buffered."""
+        with _explained():
+            if sys.stdout is not None:
+                sys.stdout.buffer.write(data)
+
+    def flush(self) -> None:
+        """Hand over what was written."""
+        with _explained():
+            if sys.stdout is not None:
+                sys.stdout.buffer.flush()
+
+
 def encode_json(value: Any) -> str:
     """Return `value` as JSON text, always valid UTF-8: bytes of a path that are none become U+FFFD."""
     import msgspec
@@ -108,6 +132,16 @@ def _printable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_printable(key): _printable(each) for key, each in value.items()}
     return [_printable(each) for each in value] if isinstance(value, list) else value
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UnwritableError(*error.args) from error
 
 
 def _write(stream: TextIO | None, line: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from devrun.config.select import select_services
-from devrun.errors import UsageError
 from devrun.report.console import Output, wants_colour
 from devrun.report.running import conclude, headline
 from devrun.run.launch import run_to_end
@@ -21,7 +20,7 @@ from devrun.run.start import (
     wait_for_ending_run,
 )
 from devrun.state import open_state
-from devrun.workspace import open_workspace
+from devrun.workspace import check_timeout, open_workspace
 
 
 def bring_up(  # noqa: PLR0913 - the options of two verbs
@@ -43,8 +42,7 @@ def bring_up(  # noqa: PLR0913 - the options of two verbs
     owner: str | None,
 ) -> int:
     """Start what was asked for (`taking`: on plain ports); in the foreground, return the exit code of the run."""
-    if timeout is not None and timeout <= 0:
-        raise UsageError(f"`--timeout {timeout:g}` is no time to wait", hint="`--timeout 60`")
+    check_timeout(timeout)
     request = Request(
         services=tuple(services),
         profiles=tuple(profile),
