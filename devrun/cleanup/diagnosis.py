@@ -17,7 +17,7 @@ from devrun.cleanup.values import SweepReport
 from devrun.config.project import Project
 from devrun.model import Liveness, Worktree
 from devrun.state import State
-from devrun.state.folder import network_file_system
+from devrun.state.folder import is_read_only, network_file_system, read_only
 from devrun.system.columns import Column
 from devrun.system.sockets import listeners_on
 from devrun.worktrees.listing import list_worktrees
@@ -98,6 +98,9 @@ def _stale_state(patient: Patient) -> Iterator[Finding]:
         yield Finding(
             state.runs.folder(name), "belongs to no run that is known", "goes with a later `devrun sweep`", INFO
         )
+    if is_read_only(state.path):
+        error = read_only(os.path.join(state.path, "state.db"))
+        yield Finding(state.path, error.message, error.hint, ERROR)
     kind = network_file_system(state.path)
     if kind is not None:
         hint = "`export DEVRUN_STATE_DIR=/path/on/a/local/disk`"

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from devrun.errors import StateError
-from devrun.state.folder import unusable
+from devrun.state.folder import read_only, unusable
 from devrun.system.locks import FileLock
 
 FILE = "state.db"
@@ -116,9 +116,9 @@ def open_readable(folder: str) -> Database:
     An older schema is read through a migrated copy in memory.
     """
     path = os.path.join(folder, FILE)
-    if not os.path.exists(path):
-        return Database(folder, _in_memory(None), writable=False)
     with explained(path):
+        if not _is_there(path):
+            return Database(folder, _in_memory(None), writable=False)
         connection = _connect_readable(path)
         if _version(connection, path) < SCHEMA:
             old = connection
@@ -138,6 +138,8 @@ def explained(path: str) -> Iterator[None]:
             raise StateError(
                 f"state `{path}` was locked by another devrun for {LOCK_WAIT:.0f} s", hint="`devrun ps --all`"
             ) from error
+        if "readonly" in text:
+            raise read_only(path) from error
         if "malformed" in text or "no such" in text:
             raise _corrupt(path, text) from error
         raise unusable(path, text) from error
@@ -199,6 +201,15 @@ def _connect_readable(path: str) -> sqlite3.Connection:
         connection = _connect(path, "rw")
         connection.execute("PRAGMA query_only=ON")
     return connection
+
+
+def _is_there(path: str) -> bool:
+    """Tell whether the file is there; one that cannot be looked for is no absent one: raises OSError."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _version(connection: sqlite3.Connection, path: str) -> int:

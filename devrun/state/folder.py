@@ -61,6 +61,28 @@ def unusable(path: str, reason: str) -> StateError:
     return StateError(f"state `{path}` cannot be used: {reason.lower()}", hint=_OTHER_FOLDER)
 
 
+def read_only(path: str) -> StateError:
+    """Return the error for a database in a state folder that cannot be written."""
+    import shlex
+
+    folder = os.path.dirname(path)
+    try:
+        may_help = not os.statvfs(folder).f_flag & os.ST_RDONLY
+    except OSError:
+        may_help = False
+    hint = f"`chmod -R u+rwX {shlex.quote(folder)}`" if may_help else _OTHER_FOLDER
+    return StateError(f"state `{path}` is read-only", hint=hint)
+
+
+def is_read_only(path: str) -> bool:
+    """Tell whether the state at `path`, which may have to be made, cannot be written."""
+    folder = path
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    places = [folder, *(os.path.join(path, name) for name in ("state.db", "runs", "locks"))]
+    return not all(os.access(place, os.W_OK) for place in places if os.path.lexists(place))
+
+
 def network_file_system(path: str) -> str | None:
     """Return the kind of the network file system that `path` is on, or None when it is a local one."""
     try:

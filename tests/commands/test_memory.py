@@ -205,6 +205,16 @@ class TestDoctor:
         assert code == 1
         assert any("corrupt" in each["message"] for each in data["problems"])
 
+    def test_a_state_that_cannot_be_written_is_an_error(self, shop, devrun, monkeypatch):
+        with open_state() as state:
+            folder = state.path
+        allowed = os.access
+        monkeypatch.setattr(os, "access", lambda path, mode: folder not in str(path) and allowed(path, mode))
+        code, data, _ = devrun("doctor", "--json")
+        assert code == 1
+        (found,) = [each for each in data["problems"] if "read-only" in each["message"]]
+        assert (found["severity"], found["hint"]) == ("error", f"`chmod -R u+rwX {folder}`")
+
     def test_a_spinning_loser_is_called_out(self, shop, server, devrun, tmp_path):
         match = f"{tmp_path.name}/mint.js"
         shop.write({"services.yaml": f"services: {{docs: {{command: x, port: 4500, match: {match}}}}}\n"})

@@ -34,6 +34,31 @@ def test_a_reader_changes_nothing(file):
     assert file.read_bytes() == before
 
 
+def test_a_state_that_cannot_be_looked_at_is_not_taken_for_an_absent_one(file, monkeypatch):
+    open_state().close()
+    look = os.stat
+
+    def refuse(path, **options):
+        if os.fspath(path) == str(file):
+            raise PermissionError(13, "Permission denied", path)
+        return look(path, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(StateError, match="permission denied") as caught:
+        open_state(create=False)
+    assert "DEVRUN_STATE_DIR" in caught.value.hint
+
+
+def test_a_read_only_state_is_said_with_the_command_that_helps(file):
+    open_state().close()
+    with open_state() as state:
+        connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+        with pytest.raises(StateError, match="is read-only") as caught, database.explained(str(file)):
+            connection.execute("INSERT INTO journal (time, record) VALUES (1, '')")
+        connection.close()
+        assert caught.value.hint == f"`chmod -R u+rwX {state.path}`"
+
+
 @pytest.mark.parametrize("create", [True, False])
 @pytest.mark.parametrize("damage", ["garbage", "torn"])
 def test_a_corrupt_state_names_its_path_and_the_command_that_rebuilds(file, create, damage):
