@@ -91,7 +91,9 @@ def test_sweep_tells_what_it_stopped_and_is_silent_the_second_time(repository, c
     path = repository.worktree("a", os.path.join(repository.path, "trees", "a"))
     orphan = server(path)
     repository.remove(path)
-    repository.write({"services.yaml": f"services: {{web: {{command: node x}}}}\nsweep: {{paths: ['{repository.path}/trees/*']}}\n"})
+    repository.write(
+        {"services.yaml": f"services: {{web: {{command: node x}}}}\nsweep: {{paths: ['{repository.path}/trees/*']}}\n"}
+    )
     monkeypatch.chdir(repository.path)
     assert main(["sweep", "--dry-run"]) == 0
     assert f"would stop {orphan.pid} " in capsys.readouterr().out
