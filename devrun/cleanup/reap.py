@@ -12,10 +12,11 @@ import time
 from devrun.cleanup.joint import Steps, carry_out, journal, known_runs
 from devrun.cleanup.monitors import find_monitors
 from devrun.cleanup.values import GRACE, Skipped, SweepReport
+from devrun.config.load import find_config
 from devrun.config.project import SweepSettings
 from devrun.decide.classify import decide
 from devrun.decide.context import Context, KnownRun
-from devrun.errors import DevrunError
+from devrun.errors import ConfigError, DevrunError, NotARepositoryError
 from devrun.model import KillPlan, Liveness, ProcessIdentity, Situation, Worktree
 from devrun.state import State
 from devrun.system.columns import Column
@@ -96,10 +97,15 @@ def reaping(
 
 
 def worktree_at(state: State, path: str) -> Worktree:
-    """Return the worktree at `path`, which may be gone: then by its lease, else by the path alone."""
+    """Return the worktree at `path`, which may be gone: then by its lease, else by the path alone.
+
+    A folder that is there, outside git, is one by its lease or its configuration: a home folder is
+    none, though a lot of servers stand in it.  Raises NotARepositoryError.
+    """
     root = os.path.realpath(path)
     if os.path.lexists(os.path.join(root, ".git")) or (os.path.isdir(root) and not _lease_root(state, root)):
-        return locate(root)
+        found = locate(root)
+        return found if found.repository is not None else _project_at(root)
     for lease in state.leases.all():
         if lease.root == root:
             return Worktree(
@@ -111,6 +117,17 @@ def worktree_at(state: State, path: str) -> Worktree:
                 file_id=lease.file_id,
             )
     return Worktree(root=root, identity="", repository=_repository_around(root), is_main=False, slug="gone")
+
+
+def _project_at(folder: str) -> Worktree:
+    """Return the worktree outside git that the configuration in, or above, a folder makes."""
+    try:
+        return locate(os.path.dirname(find_config(folder).path))
+    except ConfigError as error:
+        raise NotARepositoryError(
+            f"`{folder}` is no worktree: neither under git nor with a services.yaml",
+            hint="`devrun ports --all` shows those that devrun knows",
+        ) from error
 
 
 def _lease_root(state: State, root: str) -> bool:

@@ -10,8 +10,11 @@ import os
 import shutil
 import time
 
+import pytest
+
 from devrun.cleanup import reap, sweep
 from devrun.config.project import SweepSettings
+from devrun.errors import NotARepositoryError
 from devrun.model import FileId, Outcome, RunRecord
 from devrun.state.leases import Lease
 from devrun.state.runs import KEEPER_LOCK
@@ -169,6 +172,19 @@ def test_reap_after_the_folder_is_gone(state, repository, server, monkeypatch):
     report = reap(state, path)
     assert {each.step.record.pid for each in report.results} == {orphan.pid}
     assert lives(other.process)
+
+
+def test_a_folder_that_is_no_worktree_is_not_reaped_whatever_stands_in_it(state, tmp_path, server):
+    home, project = tmp_path / "home", tmp_path / "home" / "project"
+    (project / "sub").mkdir(parents=True)
+    servers = [server(str(folder), "ready(); rest()") for folder in (home, project / "sub")]
+    for folder in ("/", str(home), str(project)):
+        with pytest.raises(NotARepositoryError, match="is no worktree"):
+            reap(state, folder)
+    (project / "services.yaml").write_text("services: {web: {command: x}}\n")
+    report = reap(state, str(project / "sub"))
+    assert [result.step.record.pid for result in report.results] == [servers[1].pid]
+    assert lives(servers[0].process)
 
 
 def test_reap_of_a_live_run_asks_its_keeper_first(state, repository, server, processes):
