@@ -1,8 +1,9 @@
 """The values every room speaks: who a process is, what is known of it, what is decided about it.
 
-Imports no room.  Values only: frozen, without behaviour that touches the machine.  Every fact of a
-`ProcessRecord` is `T | None`, and `None` means "not read or not readable", never "empty"; a
-decision treats it as a reason to spare the process.
+One file on purpose, although a long one: these are the words of the house.  Imports no room.  Values
+only: frozen, without behaviour that touches the machine.  Every fact of a `ProcessRecord` is
+`T | None`, and `None` means "not read or not readable", never "empty"; a decision treats it as a
+reason to spare the process.
 """
 
 from __future__ import annotations
