@@ -40,8 +40,9 @@ class RunBook:
 
     def __init__(self, plan: RunPlan, state: State) -> None:
         self.state = state
+        self.folder = state.runs.folder(plan.id)
         self._id = plan.id
-        self._lock = hold(state.runs.folder(plan.id), SUPERVISOR_LOCK)
+        self._lock = hold(self.folder, SUPERVISOR_LOCK)
 
     def publish(self, plan: RunPlan, *, keeper: ProcessIdentity, supervisor: ProcessIdentity) -> None:
         """Make the run known to everybody."""

@@ -30,7 +30,7 @@ from devrun.run.roster import Roster
 from devrun.run.screen import Screen
 from devrun.run.signals import listen
 from devrun.run.trees import Trees
-from devrun.run.watch import Pulse, watch_processes, watch_worktree
+from devrun.run.watch import Pulse, watch_folders, watch_processes
 from devrun.system.control import send_to
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Supervisor:
             self._loop.watch(self._life, self._on_keeper_gone)
         pulse = Pulse(self._loop)
         watch_processes(self._loop, pulse, self._plan.binding.watched, lambda why: self._stop_run(why, HUNG_UP))
-        watch_worktree(pulse, self._plan.worktree, lambda why: self._stop_run(why, 1))
+        watch_folders(pulse, self._plan.worktree, self._book.folder, lambda why: self._stop_run(why, 1))
         self._state, effects = begin(self._plan.services)
         self._apply(effects)
         self._open_desk(pulse)

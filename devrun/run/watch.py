@@ -1,4 +1,4 @@
-"""What can end a run from outside: the death of those it is bound to, the loss of its worktree.
+"""What can end a run from outside: the death of those it is bound to, the loss of its worktree or its record.
 
 The watchers tell once, through a callback with the reason in words.  What has to be looked at shares
 one pulse, so that an idle run wakes once a second and no more.
@@ -74,6 +74,12 @@ def _ended(identity: ProcessIdentity) -> str:
     return f"process {identity.pid}, which started this run or owns it, has ended"
 
 
+def watch_folders(pulse: Pulse, worktree: Worktree, record: str, on_loss: Callable[[str], None]) -> None:
+    """Call `on_loss` when the worktree, or the run's `record` in the state folder, is lost."""
+    watch_worktree(pulse, worktree, on_loss)
+    watch_record(pulse, record, on_loss)
+
+
 def watch_worktree(pulse: Pulse, worktree: Worktree, on_loss: Callable[[str], None]) -> None:
     """Call `on_loss` when the worktree was removed, replaced by another folder, or moved to trash.
 
@@ -86,6 +92,26 @@ def watch_worktree(pulse: Pulse, worktree: Worktree, on_loss: Callable[[str], No
         if reason is not None:
             on_loss(reason)
         return reason is None
+
+    pulse.add(look)
+
+
+def watch_record(pulse: Pulse, folder: str, on_loss: Callable[[str], None]) -> None:
+    """Call `on_loss` when the run's own folder in the state folder was removed.
+
+    No command could find the run any more, and what it started would have to be kept for unknown by
+    whoever comes next.  A folder that cannot be looked at for another reason is not lost.
+    """
+
+    def look() -> bool:
+        try:
+            os.stat(folder)
+        except FileNotFoundError:
+            on_loss(f"the record of this run, `{folder}`, is gone")
+            return False
+        except OSError:
+            return True
+        return True
 
     pulse.add(look)
 
