@@ -48,7 +48,7 @@ class Journal:
         with self._database.writing():
             self._database.execute_many(
                 "INSERT INTO journal (time, record) VALUES (?, ?)",
-                [(row.time, msgspec.json.encode(row)) for row in stamped],
+                [(row.time, _encode(row)) for row in stamped],
             )
             self._database.execute("DELETE FROM journal WHERE id <= (SELECT max(id) FROM journal) - ?", (KEPT_ROWS,))
 
@@ -59,6 +59,18 @@ class Journal:
             (since, -1 if limit is None else limit),
         )
         return [_decode(row[0]) for row in rows][::-1]
+
+
+def _encode(row: JournalRow) -> bytes:
+    """Return a row as JSON; bytes of a path that are no UTF-8 become U+FFFD."""
+    try:
+        return msgspec.json.encode(row)
+    except UnicodeEncodeError:
+        texts = {name: value for name, value in msgspec.structs.asdict(row).items() if isinstance(value, str)}
+        legible = {
+            name: value.encode(errors="surrogateescape").decode(errors="replace") for name, value in texts.items()
+        }
+        return msgspec.json.encode(msgspec.structs.replace(row, **legible))
 
 
 _decode = msgspec.json.Decoder(JournalRow).decode

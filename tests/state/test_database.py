@@ -49,6 +49,13 @@ def test_a_state_that_cannot_be_looked_at_is_not_taken_for_an_absent_one(file, m
     assert "DEVRUN_STATE_DIR" in caught.value.hint
 
 
+def test_a_row_of_the_journal_with_a_path_that_is_not_utf_8_is_kept():
+    with open_state() as state:
+        state.journal.record([JournalRow(verb="sweep", pid=1, cwd=os.fsdecode(b"/w/bad\xff"), detail="x")])
+        (row,) = state.journal.history()
+    assert (row.cwd, row.detail) == ("/w/bad\ufffd", "x")
+
+
 def test_a_read_only_state_is_said_with_the_command_that_helps(file):
     open_state().close()
     with open_state() as state:
