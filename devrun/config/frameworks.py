@@ -95,11 +95,17 @@ _LAUNCHERS = frozenset(
         "php",
         "env",
         "dotenv",
+        "dotenvx",
+        "cross-env",
+        "nohup",
+        "time",
         "--",
         "-m",
         "node",
     ]
 )
+_VALUED = frozenset(["--filter", "-F", "-C", "--dir", "--cwd", "--workspace", "--prefix", "--package", "-p", "-u"])
+"""Options of launchers that take the next word; in their `--filter=site` form it is one word anyway."""
 
 
 def find_server(command: str) -> Server | None:
@@ -117,7 +123,7 @@ def _find(command: str, servers: tuple[Server, ...]) -> Server | None:
     for part in _SEPARATORS.split(command):
         words = [os.path.basename(word.strip("'\"")) for word in part.split()]
         while words and (_ASSIGNMENT.match(words[0]) or words[0] in _LAUNCHERS or words[0].startswith("-")):
-            words.pop(0)
+            del words[: 2 if words[0] in _VALUED else 1]
         for server in servers:
             if words and _program(words[0]) == server.words[0] and _in_order(server.words[1:], words[1:]):
                 return server
