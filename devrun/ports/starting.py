@@ -64,12 +64,14 @@ def _refuse_held(state: State, worktree: Worktree, wanted: Mapping[int, PortBase
         if hold is None or hold.identity == worktree.identity or not _is_used(state, hold.identity, hold.service):
             continue
         other = state.leases.get(hold.identity)
+        hint = "`devrun up --slot 1`, or for good: `ports: {slot: 1}` in services.local.yaml"
+        if base.fixed:
+            hint = "`devrun down` there; a fixed port has one holder on this machine"
+        elif other is not None and not other.is_main:
+            hint = "`devrun down` there gives them back"  # it has taken them
+        where = other.root if other else hold.identity
         raise PortConflictError(
-            f"port {port} (`{base.service}`) belongs to `{hold.service}`, which runs in"
-            f" `{other.root if other else hold.identity}`",
-            hint="`devrun down` there; a fixed port has one holder on this machine"
-            if base.fixed
-            else "`devrun up --slot 1`, or for good: `ports: {slot: 1}` in services.local.yaml",
+            f"port {port} (`{base.service}`) belongs to `{hold.service}`, which runs in `{where}`", hint=hint
         )
 
 
