@@ -7,6 +7,7 @@ first.  Owners of ports are looked up only when a port is held, command lines on
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 
@@ -218,14 +219,19 @@ class _Question:
         return tuple(sorted(hidden))
 
     def _live_here(self, target: Target) -> KnownRun | None:
-        """Return the live run of this worktree that has this service, told by its anchor."""
+        """Return the live run of this worktree that has this service, told by its anchor.
+
+        A guard that is a step of this very service (`predocs`, with the service's command `pnpm docs`)
+        clears the way for itself.  By the kernel's word, not by a stamp: it is in the anchor's session.
+        """
+        session = os.getsid(0)
         for known in (self._runs or {}).values():
             record = known.record
             if known.liveness is Liveness.DEAD or record.id == self._run:
                 continue
             anchor = record.groups.get(target.service)
             is_here = record.worktree_identity == self._worktree.identity
-            if is_here and anchor is not None and not has_ended(anchor):
+            if is_here and anchor is not None and anchor.pid != session and not has_ended(anchor):
                 return known
         return None
 
