@@ -19,7 +19,7 @@ from devrun.model import RunRecord
 from devrun.run import protocol
 from devrun.run.client import UnreachableError, ask, connect, read_line
 from devrun.run.keys import DetachKey, split_at_key
-from devrun.run.protocol import Ask, decode_answer, encode
+from devrun.run.protocol import Ask, decode_answer
 from devrun.run.tether import terminal_size
 
 _CHUNK = 65536
@@ -37,7 +37,7 @@ class Attached:
         self._stdin = stdin
         self._stdout = stdout
         self._connection = connect(run)
-        self._connection.sendall(encode(Ask(protocol.ATTACH, names=(service,), size=self._size())))
+        send(self._connection, Ask(protocol.ATTACH, names=(service,), size=self._size()))
         line, self._early = read_line(self._connection)
         answer = decode_answer(line)
         if answer.error is not None:

@@ -9,6 +9,7 @@ import time
 
 import msgspec
 
+from devrun.config.project import ReadyKind
 from devrun.errors import DevrunError, NotReadyError
 from devrun.interrupt import Interrupted
 from devrun.model import ProcessIdentity, RunRecord
@@ -41,13 +42,18 @@ class Background:
     def wait(self, *, ready: bool, timeout: float | None) -> Answer | RunResult:
         """Wait until the run is up (`ready`: until every service is), or has ended already.
 
-        A run that is not ready after `timeout` seconds is ended.  Whatever interrupts the waiting
+        A run that is not ready after `timeout` seconds is ended; one that ends without an error before
+        it is ready has failed.  Whatever interrupts the waiting
         ends the run, too: nothing is left of a start that failed.
         """
         until = None if timeout is None else time.monotonic() + timeout + EXPLAINED
         try:
             record = self.published()
-            return self.ended() if record is None else self._wait(record, ready=ready, until=until, timeout=timeout)
+            if record is not None:
+                answer = self._wait(record, ready=ready, until=until, timeout=timeout)
+            else:
+                answer = self.ended()
+            return self._judged(answer) if ready and isinstance(answer, RunResult) else answer
         except BaseException:
             self.abandon()
             raise
@@ -67,6 +73,18 @@ class Background:
                 raise
             return self.ended()
         return self.ended() if answer.stopping else answer
+
+    def _judged(self, result: RunResult) -> RunResult:
+        """Return how a run ended that was to get ready: well only where nobody in it has to get ready.
+
+        A migration that exits with 0 has done what was asked; a server that does is not there.
+        """
+        awaited = any(service.ready.kind is not ReadyKind.STARTED for service in self._plan.services)
+        if result.exit_code or not awaited:
+            return result
+        return msgspec.structs.replace(
+            result, exit_code=1, message=f"{result.message}, before everything was ready", is_error=True
+        )
 
     def published(self) -> RunRecord | None:
         """Wait for the record of the run and its socket; None when the run ended before."""

@@ -28,7 +28,7 @@ def ask(run: RunRecord, question: Ask, *, timeout: float | None = None) -> Answe
     refuses.
     """
     with connect(run) as connection:
-        connection.sendall(encode(question))
+        send(connection, question)
         line, _ = read_line(connection, timeout=timeout)
     answer = decode_answer(line)
     if answer.error is not None:
@@ -53,6 +53,14 @@ def connect(run: RunRecord) -> socket.socket:
         connection.close()
         raise UnreachableError(f"`{run.socket}` is another user's socket", hint="`devrun down` ends the run")
     return connection
+
+
+def send(connection: socket.socket, question: Ask) -> None:
+    """Send a question.  Raises UnreachableError when the run hangs up meanwhile."""
+    try:
+        connection.sendall(encode(question))
+    except OSError as error:
+        raise UnreachableError(f"the run hung up: {error.strerror}") from error
 
 
 def read_line(connection: socket.socket, *, timeout: float | None = None) -> tuple[bytes, bytes]:

@@ -16,9 +16,9 @@ from devrun.model import PortSet, RunRecord
 from devrun.run import protocol
 from devrun.run.adding import Wanted, add_services
 from devrun.run.background import Background, start_in_background
-from devrun.run.client import connect, read_line
+from devrun.run.client import connect, read_line, send
 from devrun.run.plan import RunPlan, RunResult
-from devrun.run.protocol import Answer, Ask, decode_answer, encode
+from devrun.run.protocol import Answer, Ask, decode_answer
 from devrun.system.locks import FileLock
 
 
@@ -29,7 +29,7 @@ class Loan:
         """Claim `names`; those in `borrowed` are stopped when nobody claims them any more."""
         self._connection: socket.socket | None = connect(run)
         try:
-            self._connection.sendall(encode(Ask(protocol.HOLD, names=names, borrowed=borrowed)))
+            send(self._connection, Ask(protocol.HOLD, names=names, borrowed=borrowed))
             read_line(self._connection)
         except BaseException:
             self._connection.close()
@@ -80,9 +80,9 @@ class NewRun:
     def wait_ready(self, timeout: float | None) -> Answer | RunResult:
         """Wait for readiness; a RunResult says that the run has ended instead."""
         record = self._background.published()
-        if record is None:
-            return self._background.ended()
-        self._loan = Loan(record, self._names, ())
+        if record is not None:
+            with contextlib.suppress(DevrunError):  # it is ending already: it says itself why, when it is waited for
+                self._loan = Loan(record, self._names, ())
         return self._background.wait(ready=True, timeout=timeout)
 
 

@@ -117,6 +117,20 @@ def test_a_service_that_fails_is_the_code_of_exec(session):
 # ------------------------------------------------------------------------------ beside a live run
 
 
+def test_a_server_that_exits_with_0_before_it_is_ready_is_no_success(session):
+    session.services(web={"command": "true", "port": session.base})
+    for words in (("exec", "--", "echo", "ran"), ("up", "-d", "--wait")):
+        done = session(*words)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "`web` exited with code 0, before everything was ready" in done.stderr
+
+
+def test_the_command_runs_after_services_that_only_had_to_complete(session):
+    session.services(migrate={"command": "true"}, seed={"command": "true", "depends_on": {"migrate": "completed"}})
+    done = session("exec", "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (0, "ran\n")
+
+
 def test_beside_a_live_run_exec_uses_it_and_leaves_it(session):
     session.services(web="listener")
     session.json("up", "-d", "--wait")
