@@ -40,7 +40,6 @@ longer keeps people waiting for one that hangs in the kernel."""
 
 HURRY_SECONDS = 0.1
 """How often `hurry` is asked: the delay a second Ctrl-C may have in the blocking driver."""
-
 MAX_ROUNDS = 10
 """Rescans of one kind.  Fewer let a fast fork storm slip, more go on for ever against something that
 does not stand still when it is stopped."""

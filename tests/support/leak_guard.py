@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
 import sys
 import uuid
 
@@ -75,8 +76,13 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def pytest_configure() -> None:
-    """Adopt orphans from here on."""
+    """Adopt orphans from here on, and hand no ignored signal down: CI may run under nohup or behind `&`."""
     become_subreaper()
+    for signum in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
