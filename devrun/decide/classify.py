@@ -10,8 +10,8 @@ parent is pid 1".
 
 **It qualifies** with one proof, or with a candidate's mark (it listens on the service's port, its
 command line has the service's `match`) and a hint together (it stands, or was started, in this
-worktree; its worktree is gone; its run is dead).  A listener or a command line alone convicts
-nobody.  Proof is:
+worktree; its worktree is gone, or with the `match` the one it was started in; its run is dead).  A
+listener or a command line alone convicts nobody.  Proof is:
 
 - in a sweep: the stamp of a run that its locks prove dead; a folder in a worktree that is gone by
   the table in `fate`; an fsmonitor socket of such a worktree; absence from a registry that tracks

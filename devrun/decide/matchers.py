@@ -120,6 +120,25 @@ def started_here(record: ProcessRecord, context: Context, /) -> Evidence | None:
     return Evidence("started-here", Strength.HINT, f"was started in `{context.worktree.root}`") if here else None
 
 
+def started_in_gone_worktree(record: ProcessRecord, context: Context, /) -> Evidence | None:
+    """Was started in a worktree that is gone, and went elsewhere: the docs server of last week's worktree.
+
+    `PWD` at exec and `INIT_CWD`, or else the script, all point into worktrees that are gone.  Only
+    with `match`, and for who stands in no live worktree: an agent hands its own PWD to whatever it starts.
+    """
+    place = context.where(record)
+    if (
+        place is None
+        or (place.root is not None and place.live is not False)
+        or command_matches(record, context) is None
+    ):
+        return None
+    origins = [origin for origin in context.origins.get(record.identity, ()) if origin.root is not None]
+    if not origins or any(judge(origin).fate is not Fate.ORPHAN for origin in origins):
+        return None
+    return Evidence("started-in-gone", Strength.HINT, f"was started in `{origins[0].root}`, which is gone")
+
+
 def _parents_stand_here(record: ProcessRecord, context: Context) -> bool:
     """Say whether the nearest of the servers and wrappers above `record` that stands in a worktree stands in this one.
 
@@ -201,6 +220,7 @@ MATCHERS: tuple[MatcherRow, ...] = (
     MatcherRow(stamped_for, REAP),
     MatcherRow(stands_here, GUARDS | REAP),
     MatcherRow(started_here, GUARDS),
+    MatcherRow(started_in_gone_worktree, GUARDS),
     MatcherRow(dead_run, GUARDS | SWEEP),
     MatcherRow(gone_worktree, GUARDS | SWEEP),
     MatcherRow(orphaned_monitor, SWEEP | REAP),

@@ -95,6 +95,15 @@ def test_the_loser_of_the_port_race_is_a_stale_copy_without_a_listener(state, he
     assert lives(talker.process)
 
 
+def test_the_docs_server_of_a_worktree_that_is_gone_is_stopped_though_it_moved_home(state, repository, here, server):
+    paths = [repository.worktree(name, os.path.join(repository.path, ".worktrees", name)) for name in ("gone", "alive")]
+    children = [server(path, "os.chdir('/'); ready(); rest()", "mint/start.js", env={"PWD": path}) for path in paths]
+    repository.remove(paths[0])
+    service = only(guard(state, here, [a_target(match="mint/start.js")]))
+    assert [result.step.record.pid for result in service.results] == [children[0].pid]
+    assert lives(children[1].process)
+
+
 def test_a_siblings_server_is_refused_and_named(state, repository, here, listener):
     sibling = repository.worktree("feature-x")
     theirs = listener(sibling)

@@ -117,6 +117,30 @@ def test_the_siblings_docs_server_that_moved_home_lives():
         assert (row(context).verdict, row(context).reason) == (Verdict.SPARE, "live-worktree")
 
 
+def test_the_docs_server_that_moved_home_from_a_worktree_that_is_gone_is_stopped_by_its_match_only():
+    record = a_process(environment=ProcessEnvironment(pwd=GONE))
+    for situation in (GUARD, Situation.GUARD_FORCE):
+        context = a_context(record, situation=situation, default_place=NOWHERE, origins={identity(200): (GONE_PLACE,)})
+        assert row(context).verdict is Verdict.STOP
+        assert "started-in-gone" in {each.rule for each in row(context).evidence}
+        unknown = msgspec.structs.replace(GONE_PLACE, live=None)
+        for origins in ((unknown,), (GONE_PLACE, LIVE_SIBLING), (LIVE_SIBLING,), ()):
+            spared = msgspec.structs.replace(context, origins={identity(200): origins})
+            assert row(spared).verdict is Verdict.SPARE
+        for place in (LIVE_SIBLING, msgspec.structs.replace(LIVE_SIBLING, live=None, repository=None)):
+            elsewhere = msgspec.structs.replace(context, surroundings={identity(200): place})
+            assert row(elsewhere).verdict is Verdict.SPARE
+    holder = a_context(
+        record,
+        situation=GUARD,
+        default_place=NOWHERE,
+        listeners=PORT,
+        target=msgspec.structs.replace(context.target, match=None),
+        origins={identity(200): (GONE_PLACE,)},
+    )
+    assert row(holder).reason == "stranger"
+
+
 def test_contradicting_origins_are_no_hint():
     record = a_process(environment=ProcessEnvironment(pwd=HERE))
     elsewhere = msgspec.structs.replace(LIVE_HERE, root="/else", identity="/else/.git", repository="/else/.git")

@@ -240,7 +240,9 @@ def a_world(draw: st.DrawFn, situations: tuple[Situation, ...] = tuple(Situation
         "listeners": tuple(Listener(3000, "::", pid) for pid in draw(st.lists(st.sampled_from(pids), max_size=3))),
         "runs": runs,
     }
-    origins = draw(st.lists(st.tuples(st.sampled_from(pids), st.sampled_from((LIVE_HERE, LIVE_SIBLING))), max_size=3))
+    origins = draw(
+        st.lists(st.tuples(st.sampled_from(pids), st.sampled_from((LIVE_HERE, LIVE_SIBLING, GONE_PLACE))), max_size=3)
+    )
     facts["origins"] = {identity(pid): (place,) for pid, place in origins}
     if situation is Situation.TEARDOWN:
         facts["tree"] = Tree(leaders=leaders, everything=draw(st.booleans()))
