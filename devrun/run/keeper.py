@@ -11,6 +11,8 @@ left alone: Ctrl-Z stops the keeper only.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
 import sys
@@ -41,8 +43,13 @@ _WAITED = (*_FORWARDED, signal.SIGCHLD, signal.SIGALRM, STOPPING, WRITING)
 
 
 def block_signals() -> frozenset[signal.Signals]:
-    """Block what the keeper waits for, ignored ones left out; return the set it waits for."""
-    waited = frozenset(each for each in _WAITED if signal.getsignal(each) is not signal.SIG_IGN)
+    """Block what the keeper waits for; return that set.  What asks for an end and was ignored at start is left out.
+
+    What devrun tells itself is never left out: of a parent that ignores SIGCHLD, for one, that is
+    inherited, and then nobody would say that the supervisor has ended.
+    """
+    ignored = {each for each in _FORWARDED if signal.getsignal(each) is signal.SIG_IGN}
+    waited = frozenset(_WAITED) - ignored
     for each in waited:  # a pending signal that is ignored or default-ignored would be thrown away
         signal.signal(each, _never_called)
     signal.pthread_sigmask(signal.SIG_BLOCK, waited)
@@ -90,9 +97,11 @@ class Keeper:
         with open(result_reader, "rb") as reader:
             said = reader.read()
         os.close(life_writer)
-        if status == 0 and said:
-            return msgspec.msgpack.decode(said, type=RunResult)
-        return self._clear_up(status)
+        result = msgspec.msgpack.decode(said, type=RunResult) if said else None
+        if status == 0 and result is not None:
+            return result
+        cleared = self._clear_up(status)
+        return cleared if result is None else result
 
     def _wait(self, pid: int, supervisor: ProcessIdentity | None, waited: frozenset[signal.Signals]) -> int:
         """Forward signals until the supervisor has ended; kill one that does not end in time."""
@@ -160,12 +169,20 @@ def _supervise(start: Callable[[int], RunResult], life: int, report: int) -> Non
     """In the forked supervisor: never returns.  A crash is reported, and the keeper clears up."""
     code = 70
     try:
-        result = start(life)
-        os.write(report, msgspec.msgpack.encode(result))
+        _tell(report, start(life))
         code = 0
     except BaseException as error:  # noqa: BLE001 - the boundary of this process
-        from devrun.report.crash import report_bug
+        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+            code = 1
+            _tell(report, RunResult(code, "too many open files", hint="`ulimit -n 4096`, and again", is_error=True))
+        else:
+            from devrun.report.crash import report_bug
 
-        report_bug(error, ["supervisor"])
+            report_bug(error, ["supervisor"])
     finally:
         os._exit(code)
+
+
+def _tell(report: int, result: RunResult) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the keeper was killed: nobody is there to say it
+        os.write(report, msgspec.msgpack.encode(result))

@@ -26,6 +26,7 @@ from devrun.system.execute import drive
 from devrun.system.kernel import become_subreaper, signal_on_parent_death
 from devrun.system.locks import FileLock
 from devrun.system.processes import identify, prepare
+from devrun.system.spawn import raise_descriptor_limit
 
 
 def run_to_end(plan: RunPlan, starting: FileLock) -> RunResult:
@@ -38,6 +39,7 @@ def run_to_end(plan: RunPlan, starting: FileLock) -> RunResult:
         folder = state.runs.make_folder(plan.id)
     keeper_lock = hold_as_keeper(folder)
     keeper = own_identity()
+    raise_descriptor_limit()
     prepare()
     gc.freeze()  # a collection would write to every page that the two processes share
 

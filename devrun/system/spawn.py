@@ -3,13 +3,16 @@
 One fork from the single-threaded main thread; `subprocess` is not used because it reaps on its own
 and cannot make a terminal the controlling one.  Between fork and exec the child leaves the session,
 takes its terminal, moves its descriptors into place, closes all others, and puts every signal back
-to its default (nohup and `&` hand down ignored signals, and those survive exec: signal(7)).
+to its default (nohup and `&` hand down ignored signals, and those survive exec: signal(7)).  A limit
+of open files that was raised is given back, too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import resource
 import signal
 import termios
 from collections.abc import Mapping, Sequence
@@ -18,6 +21,12 @@ from msgspec import Struct
 
 _FIRST_FREE = 64  # where descriptors are parked while 0, 1, 2, … are filled; above any target number
 _MAX_REPORT = 512
+_ENOUGH = 8192
+"""Open files that a supervisor may want: five a service.  macOS gives 256 to begin with; beyond 10 240 it
+gives nobody more, and where there is no close_range(2) a child closes all of them one by one."""
+
+_inherited: tuple[int, int] | None = None
+"""The limit of open files before it was raised."""
 
 
 class SpawnError(OSError):
@@ -36,6 +45,18 @@ class Spawn(Struct, frozen=True):
     descriptors: Mapping[int, int]
     terminal: int | None = None
     new_session: bool = True
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process have as many files open as many services need; what `spawn` starts has the old limit."""
+    global _inherited  # noqa: PLW0603 - one process, one limit
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(_ENOUGH, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    with contextlib.suppress(OSError, ValueError):  # then it is as it was
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        _inherited = soft, hard
 
 
 def spawn(request: Spawn, /) -> int:
@@ -75,6 +96,8 @@ def _become(request: Spawn, argv: Sequence[bytes], environment: Mapping[bytes, b
         subject = request.argv[0]
         report = fcntl.fcntl(report, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
         _place_descriptors(request.descriptors, report)
+        if _inherited is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, _inherited)
         reset_signals()
         os.execve(argv[0], list(argv), dict(environment))  # noqa: S606 - a shell is the caller's choice
     except OSError as error:

@@ -132,6 +132,26 @@ def test_what_the_supervisor_tells_the_keeper_nobody_else_can_say(keeper, signum
     run.wait()
 
 
+def test_the_end_of_the_supervisor_is_seen_where_children_were_ignored(keeper):
+    run = keeper("return RunResult(7, 'done')", preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    assert run.wait() == 7
+
+
+def test_a_supervisor_without_files_to_open_is_explained_and_cleared_after(keeper):
+    run = keeper("raise OSError(24, 'Too many open files')")
+    assert run.wait() == 1
+    assert "cleared" in run.output
+    assert "result 1 too many open files" in run.output
+
+
+def test_a_supervisor_whose_keeper_was_killed_ends_without_a_report_of_a_bug(keeper):
+    run = keeper("\n    while os.read(life, 1):\n        pass\n    say('over')\n    return RunResult(5, 'late')")
+    run.send(signal.SIGKILL)
+    run.wait()
+    assert "over" in run.output
+    assert "bug" not in run.output
+
+
 def test_an_ignored_hangup_stays_ignored(keeper):
     run = keeper(_UNTIL_TERM, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     run.send(signal.SIGHUP)

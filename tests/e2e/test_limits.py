@@ -1,0 +1,21 @@
+"""A low limit of open files, as macOS begins with, is no limit of services."""
+
+from __future__ import annotations
+
+import json
+import resource
+
+LOW = 90
+SERVICES = 30
+"""Each takes five descriptors of the supervisor."""
+
+
+def test_more_services_than_the_limit_of_open_files_allows_run_and_have_the_limit_they_would_have(tmp_path, up):
+    names = [f"s{number}" for number in range(SERVICES)]
+    services = {name: {"command": "ulimit -n; read _", "ready": {"log": "."}} for name in names}
+    services["last"] = {"command": "exit 9", "depends_on": names}
+    (tmp_path / "services.yaml").write_text(json.dumps({"services": services}))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    run = up(cwd=tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (LOW, hard)))
+    assert run.wait() == 9
+    assert run.output.count(f" | {LOW}\n") == SERVICES
