@@ -33,7 +33,7 @@ from devrun.model import (
 )
 from devrun.state import State
 from devrun.system.columns import Column
-from devrun.system.execute import drive
+from devrun.system.execute import Wait, drive
 from devrun.system.processes import has_ended
 from devrun.system.sockets import can_bind, listeners_on
 from devrun.worktrees.places import Places
@@ -42,6 +42,10 @@ from devrun.worktrees.survey import Survey, make_places
 ROUNDS = 3
 """How often the machine is read again after a stop.  Fewer and a port that changes hands once is
 refused; more and something that restarts itself for ever is fought for ever."""
+
+SETTLE = 0.5
+"""Seconds for the port of a process that was stopped.  Where its end is told by its main thread, the others
+may hold the port for a moment: shorter refuses for nobody's sake, longer delays the refusal of a hidden holder."""
 
 
 def target_of(service: Service, ports: PortSet | None, *, force: bool = False) -> Target:
@@ -95,6 +99,10 @@ def guarding(
         found = yield from carry_out(merged, deadline=max(deadline, time.monotonic() + 1.0))
         results.update((each.step.record.identity, each) for each in found)
         plans = question.ask(None)
+        until = time.monotonic() + SETTLE
+        while question.is_held_by_nobody(plans) and time.monotonic() < until:
+            yield Wait((), time.monotonic() + SETTLE / 25)
+            plans = question.ask(None)
         first = {name: _joined(first[name], plans[name]) for name in first}
     services = tuple(
         question.conclude(target, first[target.service], plans[target.service], results) for target in targets
@@ -208,6 +216,11 @@ class _Question:
             message=message,
             hint=hint,
         )
+
+    def is_held_by_nobody(self, plans: Mapping[str, KillPlan]) -> bool:
+        """Say whether a port is held and nobody who holds it can be seen."""
+        known = {each.record.pid for plan in plans.values() for each in (*plan.spared, *plan.steps)}
+        return any(self._hidden_ports(target, known, expected=True) for target in self._targets)
 
     def _hidden_ports(self, target: Target, known: set[int], *, expected: bool) -> tuple[int, ...]:
         """Return the ports that nobody we can see holds, and that cannot be had all the same."""

@@ -10,12 +10,12 @@ import pytest
 
 from devrun.cleanup import guard, target_of
 from devrun.config.project import OnForeign, Service
-from devrun.model import Outcome, PortSet, RunRecord
+from devrun.model import Listener, Outcome, PortSet, RunRecord
 from devrun.state import open_state
 from devrun.state.runs import KEEPER_LOCK
 from devrun.system.locks import FileLock
 from devrun.system.processes import boot_id, identify
-from devrun.system.sockets import can_bind
+from devrun.system.sockets import can_bind, listeners_on
 from devrun.worktrees.locate import locate
 from tests.cleanup.conftest import LISTENER, executable_named
 from tests.support.processes import lives, wait_gone
@@ -53,6 +53,22 @@ def test_a_stale_copy_on_the_port_is_stopped_and_the_port_is_free(state, here, l
     assert not lives(stale.process)
     assert can_bind(port)
     assert only(guard(state, here, [a_target(port)])).results == ()
+
+
+def test_a_port_that_outlives_its_holder_by_a_moment_is_waited_for(state, here, listener, monkeypatch):
+    stale = listener(here.root)
+    port = stale.facts["port"]
+    readings = []
+
+    def read(ports):
+        readings.append(listeners_on(ports))
+        return (Listener(port, "127.0.0.1"),) if len(readings) in {2, 3} else readings[-1]
+
+    monkeypatch.setattr("devrun.cleanup.guard.listeners_on", read)
+    service = only(guard(state, here, [a_target(port)]))
+    assert not service.is_blocked
+    assert len(readings) == 4
+    assert not lives(stale.process)
 
 
 def test_the_dry_run_is_the_same_plan_and_touches_nothing(state, here, listener):
