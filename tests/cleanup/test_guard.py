@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -64,7 +65,9 @@ def test_a_port_that_outlives_its_holder_by_a_moment_is_waited_for(state, here, 
         readings.append(listeners_on(ports))
         return (Listener(port, "127.0.0.1"),) if len(readings) in {2, 3} else readings[-1]
 
-    monkeypatch.setattr("devrun.cleanup.guard.listeners_on", read)
+    monkeypatch.setattr(
+        sys.modules["devrun.cleanup.guard"], "listeners_on", read
+    )  # the package has a function so named
     service = only(guard(state, here, [a_target(port)]))
     assert not service.is_blocked
     assert len(readings) == 4
@@ -90,7 +93,6 @@ def test_the_loser_of_the_port_race_is_a_stale_copy_without_a_listener(state, he
     os.symlink(script, link)
     reader, writer = os.pipe()
     import subprocess
-    import sys
 
     env = {"PATH": os.environ["PATH"], "PWD": here.root, "READY": str(writer)}
     spinner = processes.popen(
