@@ -22,9 +22,9 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from devrun.run.logs import LogFolder, Stream
-from devrun.run.output import Multiplexer, Source
-from devrun.run.pipes import read_chunk
+from devrun.run.output.logs import LogFolder, Stream
+from devrun.run.output.multiplexer import Multiplexer, Source
+from devrun.run.output.pipes import read_chunk
 
 LINE = 100
 TIMEOUT = 180

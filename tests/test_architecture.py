@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "model": set(),
     "errors": set(),
     "interrupt": set(),
-    "report": {"cleanup.values", "ports.names", "run.plan", "run.protocol", "state.journal"},  # what it shows
+    "report": {"cleanup.values", "ports.names", "run.plan", "run.talk.protocol", "state.journal"},  # what it shows
     "system": set(),
     "state": {"system"},
     "config": {"worktrees", "ports.arithmetic", "ports.names", "system"},
@@ -66,7 +66,7 @@ MAY_IMPORT = {
 }
 
 # Values in, values out: no clock, no environment, no file, no process.
-PURE = ("decide.", "run.lifecycle", "run.servicestate", "ports.arithmetic", "model", "config.project")
+PURE = ("decide.", "run.life.lifecycle", "run.life.servicestate", "ports.arithmetic", "model", "config.project")
 IMPURE_MODULES = {
     "asyncio", "fcntl", "glob", "multiprocessing", "pathlib", "psutil", "pty", "random", "resource", "select",
     "selectors", "shutil", "socket", "sqlite3", "subprocess", "sys", "tempfile", "termios", "threading", "time",

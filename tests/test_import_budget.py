@@ -46,7 +46,12 @@ DEAR = {
     "jmespath", "json", "logging", "multiprocessing", "pathlib", "psutil", "random", "rich", "shtab", "shutil", "ssl",
     "subprocess", "tempfile", "tokenize", "urllib", "yaml",
 }  # fmt: skip
-ONLY_FOR_CLIENTS = {"devrun.run.client", "devrun.run.control", "devrun.run.desk", "devrun.run.protocol"}
+ONLY_FOR_CLIENTS = {
+    "devrun.run.talk.client",
+    "devrun.run.talk.control",
+    "devrun.run.talk.desk",
+    "devrun.run.talk.protocol",
+}
 
 
 def witnessed(*words, cwd):

@@ -6,13 +6,13 @@ import sys
 
 from devrun.errors import UsageError
 from devrun.report.console import Output
-from devrun.run import protocol
-from devrun.run.attaching import LEFT, Attached
-from devrun.run.changing import find_names
-from devrun.run.client import ask
-from devrun.run.keys import parse_key
-from devrun.run.live import require_run
-from devrun.run.protocol import Ask
+from devrun.run.talk import protocol
+from devrun.run.talk.attaching import LEFT, Attached
+from devrun.run.talk.changing import find_names
+from devrun.run.talk.client import ask
+from devrun.run.talk.keys import parse_key
+from devrun.run.talk.live import require_run
+from devrun.run.talk.protocol import Ask
 from devrun.state import open_state
 from devrun.workspace import find_worktree
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devrun.report.console import Output
 from devrun.report.services import outcome_lines, outcomes_of
-from devrun.run.live import end_run, find_run
+from devrun.run.talk.live import end_run, find_run
 from devrun.state import open_state
 from devrun.workspace import find_worktree
 

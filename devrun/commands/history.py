@@ -11,7 +11,7 @@ def run(output: Output, *, since: str | None, lines: int | None) -> int:
     """Print the journal, oldest first."""
     start = 0.0
     if since is not None:
-        from devrun.run.logtime import moment_of
+        from devrun.run.output.logtime import moment_of
 
         start = moment_of(since)
     with open_state(create=False) as state:

@@ -15,11 +15,11 @@ from collections.abc import Iterable
 from devrun.errors import DevrunError, UsageError
 from devrun.model import Liveness, RunRecord, Worktree
 from devrun.report.console import AnswerBytes, Output, wants_colour
-from devrun.run.logfollow import Follower
-from devrun.run.logreader import Record, joined, logged_services, read_logs
-from devrun.run.logtime import LocalTime, parse_since
-from devrun.run.prefixes import Prefixes
-from devrun.run.terminal import RESET, close_colours, tame
+from devrun.run.output.logfollow import Follower
+from devrun.run.output.logreader import Record, joined, logged_services, read_logs
+from devrun.run.output.logtime import LocalTime, parse_since
+from devrun.run.output.prefixes import Prefixes
+from devrun.run.output.terminal import RESET, close_colours, tame
 from devrun.state import State, open_state
 from devrun.workspace import find_worktree
 

@@ -7,8 +7,8 @@ from devrun.errors import DevrunError
 from devrun.model import Worktree
 from devrun.report.console import Output
 from devrun.report.services import heading, service_lines
-from devrun.run.live import find_run
-from devrun.run.overview import View, look_at, look_at_nothing
+from devrun.run.talk.live import find_run
+from devrun.run.talk.overview import View, look_at, look_at_nothing
 from devrun.state import State, open_state
 from devrun.workspace import find_worktree
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from devrun.report.console import Output
-from devrun.run import protocol
-from devrun.run.changing import change_services
+from devrun.run.talk import protocol
+from devrun.run.talk.changing import change_services
 
 
 def run(output: Output, *, services: list[str], file: str | None) -> int:

@@ -9,13 +9,13 @@ from devrun.report.answers import Waited
 from devrun.report.background import started_rows
 from devrun.report.console import Output
 from devrun.report.services import state_lines
-from devrun.run import protocol
-from devrun.run.changing import find_names
-from devrun.run.client import ask
-from devrun.run.lastwords import last_words
-from devrun.run.live import require_run, wait_until_over
-from devrun.run.overview import look_at
-from devrun.run.protocol import Ask, ServiceStatus
+from devrun.run.output.lastwords import last_words
+from devrun.run.talk import protocol
+from devrun.run.talk.changing import find_names
+from devrun.run.talk.client import ask
+from devrun.run.talk.live import require_run, wait_until_over
+from devrun.run.talk.overview import look_at
+from devrun.run.talk.protocol import Ask, ServiceStatus
 from devrun.state import State, open_state
 from devrun.workspace import check_timeout, find_worktree
 

@@ -74,7 +74,7 @@ def _remove(output: Output, word: str, *, force: bool) -> int:
     """End what runs in the worktree, let git remove it, give its ports back."""
     from devrun.cleanup.memory import removed_roots
     from devrun.report.cleaning import removal_data
-    from devrun.run.removal import exit_code, remove_worktree
+    from devrun.run.talk.removal import exit_code, remove_worktree
     from devrun.worktrees.removal import Remembered, find_target
 
     def say(line: str) -> None:

@@ -11,7 +11,7 @@ from devrun.ports.names import url_of
 from devrun.report.answers import StartedRow, Up
 from devrun.report.console import Output
 from devrun.run.plan import RunResult
-from devrun.run.protocol import Answer, ServiceStatus
+from devrun.run.talk.protocol import Answer, ServiceStatus
 
 
 def started_data(status: Literal["started", "already_running"], run: str, answer: Answer, ports: PortSet) -> Up:

@@ -13,12 +13,12 @@ from devrun.config.project import ReadyKind
 from devrun.errors import DevrunError, NotReadyError
 from devrun.interrupt import Interrupted
 from devrun.model import ProcessIdentity, RunRecord
-from devrun.run import protocol
-from devrun.run.client import ask
 from devrun.run.launch import run_to_end
-from devrun.run.live import end_run
 from devrun.run.plan import STOP_MARGIN, RunPlan, RunResult
-from devrun.run.protocol import Answer, Ask
+from devrun.run.talk import protocol
+from devrun.run.talk.client import ask
+from devrun.run.talk.live import end_run
+from devrun.run.talk.protocol import Answer, Ask
 from devrun.state import open_state
 from devrun.system.control import send_to
 from devrun.system.locks import FileLock
@@ -107,7 +107,7 @@ class Background:
             self.ended()
 
     def _give_up(self, record: RunRecord, timeout: float | None) -> RunResult:
-        from devrun.run.lastwords import last_words
+        from devrun.run.output.lastwords import last_words
 
         late = [each for each in ask(record, Ask(protocol.STATUS)).services if not each.ready]
         waiting = ", ".join(f"`{each.name}` ({each.state})" for each in late)

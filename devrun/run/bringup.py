@@ -8,7 +8,6 @@ from devrun.config.select import select_services
 from devrun.report.console import Output, wants_colour
 from devrun.report.running import conclude, headline
 from devrun.run.launch import run_to_end
-from devrun.run.live import end_run
 from devrun.run.owner import find_owner
 from devrun.run.plan import OutputOptions
 from devrun.run.start import (
@@ -19,6 +18,7 @@ from devrun.run.start import (
     make_plan,
     wait_for_ending_run,
 )
+from devrun.run.talk.live import end_run
 from devrun.state import open_state
 from devrun.workspace import check_timeout, open_workspace
 

@@ -9,14 +9,14 @@ from devrun.ports.ledger import claim
 from devrun.report.background import failed_lines, failure_of, report_failure, started_data
 from devrun.report.console import Output
 from devrun.report.services import state_lines
-from devrun.run import protocol
-from devrun.run.adding import add_services, find_wanted, undone
 from devrun.run.background import start_in_background
-from devrun.run.client import ask
-from devrun.run.lastwords import last_words
+from devrun.run.output.lastwords import last_words
 from devrun.run.plan import RunPlan, RunResult
-from devrun.run.protocol import Answer, Ask
 from devrun.run.start import Request
+from devrun.run.talk import protocol
+from devrun.run.talk.adding import add_services, find_wanted, undone
+from devrun.run.talk.client import ask
+from devrun.run.talk.protocol import Answer, Ask
 from devrun.state import State
 from devrun.system.locks import FileLock
 from devrun.workspace import Workspace

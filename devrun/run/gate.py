@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from devrun.cleanup import guard, target_of
 from devrun.config.project import Service
 from devrun.model import ProcessSnapshot
-from devrun.run.events import MainExited
 from devrun.run.instance import Instance
+from devrun.run.life.events import MainExited
 from devrun.run.plan import RunPlan
 from devrun.state import State
 from devrun.system.processes import Column, read_details, read_snapshot

@@ -17,7 +17,7 @@ from devrun.model import ProcessIdentity
 from devrun.run import layers
 from devrun.run.anchor import RELEASE_FD, STATUS_FD, anchored, read_status
 from devrun.run.loop import Loop
-from devrun.run.pipes import read_chunk
+from devrun.run.output.pipes import read_chunk
 from devrun.run.tether import DEFAULT_SIZE, open_tether
 from devrun.system.processes import identify
 from devrun.system.spawn import Spawn, SpawnError, spawn

@@ -27,8 +27,8 @@ from devrun.report.cleaning import skipped_lines
 from devrun.report.running import stop_lines
 from devrun.run import layers
 from devrun.run.environment import common_environment, prepare_services
-from devrun.run.live import find_run, is_ending
 from devrun.run.plan import PULSE, STOP_MARGIN, Binding, OutputOptions, RunPlan
+from devrun.run.talk.live import find_run, is_ending
 from devrun.state import State
 from devrun.state.folder import socket_folder
 from devrun.system.execute import CONFIRM_SECONDS

@@ -1,7 +1,7 @@
 """The supervisor: one thread, one loop, that carries out what the state machine decides.
 
 It lives in a session of its own without a terminal and is a subreaper.  Facts (a child ended, a
-probe answered, a signal arrived, the worktree is gone) become events of `run.lifecycle`; the effects
+probe answered, a signal arrived, the worktree is gone) become events of `run.life.lifecycle`; the effects
 that come back become starts, stops, probes and timers.  However the run ends, the last act is one
 clean-up of everything that descends from this process or carries the run's stamp.
 """
@@ -17,25 +17,25 @@ from typing import TYPE_CHECKING, Any
 from devrun.config.project import Service
 from devrun.errors import DevrunError
 from devrun.model import ProcessIdentity
-from devrun.run import events as ev
 from devrun.run import layers
 from devrun.run.book import RunBook
-from devrun.run.events import Effect, Event
 from devrun.run.gate import Gate
 from devrun.run.keeper import STOPPING, WRITING
-from devrun.run.lifecycle import RunState, begin, step
+from devrun.run.life import events as ev
+from devrun.run.life.events import Effect, Event
+from devrun.run.life.lifecycle import RunState, begin, step
 from devrun.run.loop import Loop, Timer
+from devrun.run.output.screen import Screen
 from devrun.run.plan import RunPlan, RunResult
 from devrun.run.roster import Roster
-from devrun.run.screen import Screen
 from devrun.run.signals import listen
 from devrun.run.trees import Trees
 from devrun.run.watch import Pulse, watch_folders, watch_processes
 from devrun.system.control import send_to
 
 if TYPE_CHECKING:
-    from devrun.run.control import ControlServer
-    from devrun.run.probing import Awaited
+    from devrun.run.ready.probing import Awaited
+    from devrun.run.talk.control import ControlServer
 
 DOUBLED_INTERRUPT = 0.5
 """Seconds within which a second SIGINT is the same Ctrl-C.  npm with bash as its script shell sends
@@ -107,9 +107,9 @@ class Supervisor:
         The first services run by then and need none of it; nor does stopping, so that devrun's own
         files may have been deleted a moment later.
         """
-        from devrun.run import probing  # noqa: F401 - loaded while the files are there
-        from devrun.run.control import ControlServer
-        from devrun.run.desk import Desk
+        from devrun.run.ready import probing  # noqa: F401 - loaded while the files are there
+        from devrun.run.talk.control import ControlServer
+        from devrun.run.talk.desk import Desk
 
         desk = Desk(
             state=lambda: self._state,
@@ -230,7 +230,7 @@ class Supervisor:
         return max(shared, min(now + LAST_GRACE, self._stopping_since + self._roster.grace + 2 * LAST_GRACE))
 
     def _await_ready(self, effect: ev.AwaitReady) -> None:
-        from devrun.run.probing import Awaited, make_probe
+        from devrun.run.ready.probing import Awaited, make_probe
 
         service = self._roster.service(effect.name)
         instance, environment = self._trees.instances[effect.name], self._roster.environment(effect.name)

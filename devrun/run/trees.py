@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from devrun.cleanup import CleanupReport, Readings, TreeRequest, teardown
 from devrun.config.project import Service
 from devrun.model import Outcome, ProcessIdentity
-from devrun.run import events as ev
 from devrun.run.children import Children
 from devrun.run.drive import Drive
-from devrun.run.events import Event
 from devrun.run.instance import Instance, launch
+from devrun.run.life import events as ev
+from devrun.run.life.events import Event
 from devrun.run.loop import Loop
 from devrun.run.plan import RunPlan
 from devrun.run.tether import resize, terminal_size

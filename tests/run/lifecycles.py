@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from devrun.config.project import Condition, Dependency, Ready, ReadyKind, Restart, RestartPolicy, Service
-from devrun.run import events as ev
-from devrun.run.lifecycle import begin, step
+from devrun.run.life import events as ev
+from devrun.run.life.lifecycle import begin, step
 
 
 def service(name, *needs, probe=False, restart=None, cap=None, essential=True, **fields):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devrun.run.claims import Claims
+from devrun.run.talk.claims import Claims
 
 
 def test_what_was_borrowed_is_idle_when_its_only_user_leaves():

@@ -11,10 +11,10 @@ import tempfile
 
 import pytest
 
-from devrun.run import control, litter, protocol
-from devrun.run.control import Attachment, ControlServer
 from devrun.run.loop import Loop
-from devrun.run.protocol import Answer, Ask, decode_answer, encode
+from devrun.run.talk import control, litter, protocol
+from devrun.run.talk.control import Attachment, ControlServer
+from devrun.run.talk.protocol import Answer, Ask, decode_answer, encode
 from devrun.state.folder import LONGEST_SOCKET_PATH, socket_folder
 
 DEADLINE = 30.0

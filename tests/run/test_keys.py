@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devrun.errors import UsageError
-from devrun.run.keys import parse_key, split_at_key
+from devrun.run.talk.keys import parse_key, split_at_key
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from devrun.config.project import Condition
-from devrun.run import events as ev
-from devrun.run.lifecycle import STABLE_AFTER
-from devrun.run.servicestate import DEFAULT_MAX_RESTARTS
+from devrun.run.life import events as ev
+from devrun.run.life.lifecycle import STABLE_AFTER
+from devrun.run.life.servicestate import DEFAULT_MAX_RESTARTS
 from tests.run.lifecycles import Run, service
 
 COMPLETED, STARTED = Condition.COMPLETED, Condition.STARTED

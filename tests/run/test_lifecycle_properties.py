@@ -11,10 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from msgspec.structs import replace
 
 from devrun.config.project import Condition, Dependency, Ready, ReadyKind, Restart, RestartPolicy, Service
-from devrun.run import events as ev
-from devrun.run.events import FINAL_PHASES, Phase
-from devrun.run.lifecycle import STABLE_AFTER, begin, step
-from devrun.run.servicestate import restart_cap
+from devrun.run.life import events as ev
+from devrun.run.life.events import FINAL_PHASES, Phase
+from devrun.run.life.lifecycle import STABLE_AFTER, begin, step
+from devrun.run.life.servicestate import restart_cap
 
 PENDING, ALIVE, LEFTOVERS = "start pending", "main process alive", "leftovers"
 NAMES = ("a", "b", "c", "d", "e")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devrun.config.project import Condition
-from devrun.run import events as ev
+from devrun.run.life import events as ev
 from tests.run.lifecycles import Run, service
 
 COMPLETED = Condition.COMPLETED

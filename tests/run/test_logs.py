@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devrun.errors import UsageError
-from devrun.run.logfollow import Follower
-from devrun.run.logreader import Record, joined, logged_services, parse_record, read_logs
-from devrun.run.logs import GENERATIONS, LogFolder, Stream
-from devrun.run.logtime import LocalTime, parse_since, stamp
+from devrun.run.output.logfollow import Follower
+from devrun.run.output.logreader import Record, joined, logged_services, parse_record, read_logs
+from devrun.run.output.logs import GENERATIONS, LogFolder, Stream
+from devrun.run.output.logtime import LocalTime, parse_since, stamp
 
 STAMP = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
 

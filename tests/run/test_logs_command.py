@@ -14,7 +14,7 @@ import pytest
 
 from devrun.cli import main
 from devrun.model import RunRecord
-from devrun.run.logs import LogFolder, Stream
+from devrun.run.output.logs import LogFolder, Stream
 from devrun.state import open_state
 from devrun.system.locks import FileLock
 from devrun.worktrees.locate import locate

@@ -10,10 +10,10 @@ import tty
 
 import pytest
 
-from devrun.run.logs import LogFolder, Stream
-from devrun.run.output import PARTIAL_DELAY, PARTIAL_LIMIT, Multiplexer
-from devrun.run.prefixes import Prefixes
-from devrun.run.terminal import close_colours, settled_length, tame
+from devrun.run.output.logs import LogFolder, Stream
+from devrun.run.output.multiplexer import PARTIAL_DELAY, PARTIAL_LIMIT, Multiplexer
+from devrun.run.output.prefixes import Prefixes
+from devrun.run.output.terminal import close_colours, settled_length, tame
 
 DEADLINE = 30.0
 

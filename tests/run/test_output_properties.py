@@ -8,10 +8,10 @@ import tempfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devrun.run.logreader import read_logs
-from devrun.run.logs import LogFolder, Stream
-from devrun.run.output import PARTIAL_DELAY, Multiplexer
-from devrun.run.terminal import close_colours, settled_length, tame
+from devrun.run.output.logreader import read_logs
+from devrun.run.output.logs import LogFolder, Stream
+from devrun.run.output.multiplexer import PARTIAL_DELAY, Multiplexer
+from devrun.run.output.terminal import close_colours, settled_length, tame
 
 # Bytes that mean something to the code, more often than chance would have them.
 HARD = st.sampled_from(

@@ -14,10 +14,10 @@ import tty
 
 import pytest
 
-from devrun.run import sink as sink_module
-from devrun.run.logs import LogFolder, Stream
-from devrun.run.output import Multiplexer
-from devrun.run.sink import TERMINAL_LIMIT, SinkKind, open_sink
+from devrun.run.output import sink as sink_module
+from devrun.run.output.logs import LogFolder, Stream
+from devrun.run.output.multiplexer import Multiplexer
+from devrun.run.output.sink import TERMINAL_LIMIT, SinkKind, open_sink
 
 LINES = b"x" * 99 + b"\n"
 BLOCK = LINES * 600

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from devrun.run.peers import is_own_user
+from devrun.run.talk.peers import is_own_user
 
 
 def test_our_own_process_is_ours(monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devrun.run.loop import Loop, Timer
-from devrun.run.prompts import STANDING, Prompts
+from devrun.run.output.prompts import STANDING, Prompts
 
 
 class Clock(Loop):

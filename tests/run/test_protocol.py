@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devrun.config.project import Dependency, Ready, ReadyKind, Service
-from devrun.run import protocol
-from devrun.run.protocol import Answer, Ask, ServiceStatus, VersionError, decode_answer, decode_ask, encode
+from devrun.run.talk import protocol
+from devrun.run.talk.protocol import Answer, Ask, ServiceStatus, VersionError, decode_answer, decode_ask, encode
 
 
 def test_a_request_is_one_line_and_reads_back():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from devrun.errors import ConfigError
 from devrun.model import Listener
-from devrun.run.readiness import (
+from devrun.run.ready.readiness import (
     COMMAND_INTERVAL,
     COMMAND_LIMIT,
     FOREIGN_SETTLES,

@@ -14,8 +14,8 @@ import pytest
 from devrun.config.httptarget import HttpTarget, parse_target
 from devrun.errors import ConfigError
 from devrun.model import Listener
-from devrun.run.httpprobe import LONGEST_STATUS, REQUEST_LIMIT, RETRY_INTERVAL, HttpProbe
-from devrun.run.readiness import FOREIGN_SETTLES, OK, PENDING, Failed, Ownership
+from devrun.run.ready.httpprobe import LONGEST_STATUS, REQUEST_LIMIT, RETRY_INTERVAL, HttpProbe
+from devrun.run.ready.readiness import FOREIGN_SETTLES, OK, PENDING, Failed, Ownership
 from devrun.system.sockets import listeners_on
 from tests.support.processes import DEADLINE
 
@@ -307,7 +307,7 @@ def test_a_socket_that_cannot_be_made_is_not_yet(monkeypatch, code):
 def test_an_address_that_cannot_be_connected_to_is_not_yet_and_its_socket_is_closed(monkeypatch, code):
     both = [Socket(connecting=code) for _ in range(2)]
     waiting = iter(both)
-    monkeypatch.setattr("devrun.run.httpprobe.socket.socket", lambda *_: next(waiting))
+    monkeypatch.setattr("devrun.run.ready.httpprobe.socket.socket", lambda *_: next(waiting))
     probe = HttpProbe(HttpTarget(3001, "/"), Ownership(3001, lambda _: (), frozenset))
     assert probe.check(0) == PENDING
     assert all(each.is_closed for each in both)
@@ -316,7 +316,7 @@ def test_an_address_that_cannot_be_connected_to_is_not_yet_and_its_socket_is_clo
 
 def test_a_readable_socket_with_nothing_to_read_is_not_yet(monkeypatch):
     pair = Socket(receiving=BlockingIOError())
-    monkeypatch.setattr("devrun.run.httpprobe.socket.socket", lambda *_: pair)
+    monkeypatch.setattr("devrun.run.ready.httpprobe.socket.socket", lambda *_: pair)
     probe = HttpProbe(HttpTarget(3001, "/"), Ownership(3001, lambda _: (), frozenset))
     assert [probe.check(0), probe.check(0)] == [PENDING, PENDING]
     assert not pair.is_closed

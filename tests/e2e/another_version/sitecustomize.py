@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from devrun.run import protocol
+from devrun.run.talk import protocol
 
 _encode = protocol.encode
 protocol.VERSION = 2

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
-from devrun.run.logs import GENERATIONS, SUFFIX, generation_path
+from devrun.run.output.logs import GENERATIONS, SUFFIX, generation_path
 
 _TIME_LENGTH = len("2026-07-29T12:00:00.123456Z")
 _READ_SIZE = 256 * 1024

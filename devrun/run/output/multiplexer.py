@@ -21,11 +21,11 @@ import selectors
 import time
 from collections.abc import Callable, Iterable
 
-from devrun.run.display import Display
-from devrun.run.logs import LogFile, LogFolder, Stream
-from devrun.run.prefixes import OWN_NAME, Prefixes
-from devrun.run.sink import open_sink
-from devrun.run.terminal import settled_length, tame
+from devrun.run.output.display import Display
+from devrun.run.output.logs import LogFile, LogFolder, Stream
+from devrun.run.output.prefixes import OWN_NAME, Prefixes
+from devrun.run.output.sink import open_sink
+from devrun.run.output.terminal import settled_length, tame
 
 # How long an unfinished line may wait for its end.  The promise is 0.5 s on screen; shorter tears
 # more lines of slow writers, longer breaks the promise on a busy machine.

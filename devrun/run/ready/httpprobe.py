@@ -13,7 +13,7 @@ import select
 import socket
 
 from devrun.config.httptarget import HttpTarget
-from devrun.run.readiness import OK, PENDING, Failed, Ok, Ownership, Result
+from devrun.run.ready.readiness import OK, PENDING, Failed, Ok, Ownership, Result
 
 # One request, seconds.  Shorter: a bundler that compiles on the first request is asked over and over.
 # Longer: a connection that hung once eats the whole time-out.

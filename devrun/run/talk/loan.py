@@ -13,12 +13,12 @@ from typing import Self
 
 from devrun.errors import DevrunError
 from devrun.model import PortSet, RunRecord
-from devrun.run import protocol
-from devrun.run.adding import Wanted, add_services
 from devrun.run.background import Background, start_in_background
-from devrun.run.client import connect, read_line, send
 from devrun.run.plan import RunPlan, RunResult
-from devrun.run.protocol import Answer, Ask, decode_answer
+from devrun.run.talk import protocol
+from devrun.run.talk.adding import Wanted, add_services
+from devrun.run.talk.client import connect, read_line, send
+from devrun.run.talk.protocol import Answer, Ask, decode_answer
 from devrun.system.locks import FileLock
 
 

@@ -13,9 +13,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from devrun.config.project import Condition
-from devrun.run import events as ev
-from devrun.run.events import Effect, Level, Phase
-from devrun.run.servicestate import ServiceState, Then, is_over, is_satisfied
+from devrun.run.life import events as ev
+from devrun.run.life.events import Effect, Level, Phase
+from devrun.run.life.servicestate import ServiceState, Then, is_over, is_satisfied
 
 _WHY_NOT = {Phase.FAILED: "failed", Phase.EXITED: "has ended", Phase.STOPPED: "is stopped"}
 

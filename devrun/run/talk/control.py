@@ -18,11 +18,11 @@ from typing import Protocol
 from msgspec import Struct
 
 from devrun import __version__
-from devrun.run import protocol
-from devrun.run.litter import remove_stale_sockets
 from devrun.run.loop import READ, WRITE, Loop, Timer
-from devrun.run.peers import is_own_user
-from devrun.run.protocol import Answer, Ask, VersionError, encode
+from devrun.run.talk import protocol
+from devrun.run.talk.litter import remove_stale_sockets
+from devrun.run.talk.peers import is_own_user
+from devrun.run.talk.protocol import Answer, Ask, VersionError, encode
 
 PATIENCE = 10.0
 """Seconds a client may take to send its request, and to read its answer.  Shorter hangs up on a

@@ -7,7 +7,7 @@ import enum
 from msgspec import Struct
 
 from devrun.config.project import Condition, Service
-from devrun.run.events import FINAL_PHASES, Phase
+from devrun.run.life.events import FINAL_PHASES, Phase
 
 # Restarts without `max_restarts`.  With the default back-off ten take two and a half minutes: time to
 # repair a syntax error.  Fewer: a typo ends the run.  More: a hopeless service is news too late.

@@ -10,12 +10,12 @@ from typing import NamedTuple
 from devrun.config.project import Service
 from devrun.config.select import instances, select_services
 from devrun.model import PortSet, RunRecord
-from devrun.run import protocol
-from devrun.run.client import ask
 from devrun.run.environment import common_environment, prepare_services
-from devrun.run.events import FINAL_PHASES
-from devrun.run.protocol import Answer, Ask
+from devrun.run.life.events import FINAL_PHASES
 from devrun.run.start import Request
+from devrun.run.talk import protocol
+from devrun.run.talk.client import ask
+from devrun.run.talk.protocol import Answer, Ask
 from devrun.workspace import Workspace
 
 _ENDED = frozenset(phase.value for phase in FINAL_PHASES)

@@ -21,7 +21,7 @@ from devrun.errors import DevrunError, IncompleteError, RefusedError
 from devrun.model import KillPlan, StepResult, Worktree
 from devrun.ports.ledger import release
 from devrun.report.cleaning import sweep_lines
-from devrun.run.live import end_run
+from devrun.run.talk.live import end_run
 from devrun.state import State
 from devrun.state.leases import Lease
 from devrun.system.locks import FileLock

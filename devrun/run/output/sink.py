@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from devrun.run.pipes import STDOUT_PIPE, widen_pipe
+from devrun.run.output.pipes import STDOUT_PIPE, widen_pipe
 
 # More is kept for a terminal before lines are skipped: less drops lines of a short burst, more is
 # memory for output that nobody reads (and seconds of old text once the terminal reads again).

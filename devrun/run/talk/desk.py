@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping
 from typing import TypeGuard
 
 from devrun import __version__
-from devrun.run import events as ev
-from devrun.run import protocol
-from devrun.run.claims import Claims
-from devrun.run.control import Attachment
-from devrun.run.events import FINAL_PHASES, Event, Phase
-from devrun.run.lifecycle import RunState
+from devrun.run.life import events as ev
+from devrun.run.life.events import FINAL_PHASES, Event, Phase
+from devrun.run.life.lifecycle import RunState
+from devrun.run.life.servicestate import ServiceState
 from devrun.run.loop import Loop
-from devrun.run.protocol import Answer, Ask, ServiceStatus
+from devrun.run.output.screen import Screen
 from devrun.run.roster import Roster
-from devrun.run.screen import Screen
-from devrun.run.servicestate import ServiceState
+from devrun.run.talk import protocol
+from devrun.run.talk.claims import Claims
+from devrun.run.talk.control import Attachment
+from devrun.run.talk.protocol import Answer, Ask, ServiceStatus
 from devrun.run.tether import resize
 from devrun.run.trees import Trees
 

@@ -34,10 +34,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from devrun.config.project import Condition, ReadyKind, RestartPolicy, Service
-from devrun.run import events as ev
-from devrun.run.events import Effect, Event, Level, Phase
-from devrun.run.servicestate import ServiceState, Then, is_over, restart_cap, restart_delay
-from devrun.run.turn import Ending, RunState, Turn
+from devrun.run.life import events as ev
+from devrun.run.life.events import Effect, Event, Level, Phase
+from devrun.run.life.servicestate import ServiceState, Then, is_over, restart_cap, restart_delay
+from devrun.run.life.turn import Ending, RunState, Turn
 
 __all__ = ["STABLE_AFTER", "Ending", "RunState", "begin", "step"]
 

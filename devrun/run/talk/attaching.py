@@ -16,10 +16,10 @@ import tty
 from collections.abc import Iterator
 
 from devrun.model import RunRecord
-from devrun.run import protocol
-from devrun.run.client import UnreachableError, ask, connect, read_line, send
-from devrun.run.keys import DetachKey, split_at_key
-from devrun.run.protocol import Ask, decode_answer
+from devrun.run.talk import protocol
+from devrun.run.talk.client import UnreachableError, ask, connect, read_line, send
+from devrun.run.talk.keys import DetachKey, split_at_key
+from devrun.run.talk.protocol import Ask, decode_answer
 from devrun.run.tether import terminal_size
 
 _CHUNK = 65536

@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Iterable
 
 from devrun.run.instance import Instance
-from devrun.run.logs import LogFolder, Stream
 from devrun.run.loop import Loop
-from devrun.run.output import Multiplexer, Source
+from devrun.run.output.logs import LogFolder, Stream
+from devrun.run.output.multiplexer import Multiplexer, Source
+from devrun.run.output.prompts import Prompts
 from devrun.run.plan import RunPlan
-from devrun.run.prompts import Prompts
 
 TAIL_SIZE = 4096
 """Bytes of each service's last output kept for a message: a screenful of lines."""

@@ -9,11 +9,11 @@ from devrun.errors import UsageError
 from devrun.report.background import failure_of, report_failure
 from devrun.report.console import Output
 from devrun.report.services import outcome_lines, outcomes_of
-from devrun.run import protocol
-from devrun.run.client import ask
-from devrun.run.lastwords import last_words
-from devrun.run.live import require_run
-from devrun.run.protocol import Ask
+from devrun.run.output.lastwords import last_words
+from devrun.run.talk import protocol
+from devrun.run.talk.client import ask
+from devrun.run.talk.live import require_run
+from devrun.run.talk.protocol import Ask
 from devrun.state import open_state
 from devrun.workspace import find_worktree
 

@@ -17,12 +17,12 @@ from devrun.model import PortSet, RunRecord, Worktree
 from devrun.ports.ledger import known
 from devrun.ports.names import url_of
 from devrun.report.answers import Ps, RunRow, ServiceRow
-from devrun.run import protocol
-from devrun.run.client import ask
-from devrun.run.events import Phase
-from devrun.run.intruders import Claim, Intruder, find_intruders
-from devrun.run.load import SAMPLE, Anchored, Load, measure
-from devrun.run.protocol import Ask, ServiceStatus
+from devrun.run.life.events import Phase
+from devrun.run.ready.intruders import Claim, Intruder, find_intruders
+from devrun.run.talk import protocol
+from devrun.run.talk.client import ask
+from devrun.run.talk.load import SAMPLE, Anchored, Load, measure
+from devrun.run.talk.protocol import Ask, ServiceStatus
 from devrun.state import State
 from devrun.system.processes import Column, read_details, read_snapshot
 from devrun.worktrees.locate import root_of

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from devrun.model import RunRecord
-from devrun.run.logreader import joined, logged_services, read_logs
+from devrun.run.output.logreader import joined, logged_services, read_logs
 from devrun.state import State
 
 LINES = 10

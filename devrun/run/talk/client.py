@@ -7,8 +7,8 @@ import time
 
 from devrun.errors import DevrunError, NotReadyError
 from devrun.model import RunRecord
-from devrun.run.peers import is_own_user
-from devrun.run.protocol import LONGEST_LINE, Answer, Ask, decode_answer, encode
+from devrun.run.talk.peers import is_own_user
+from devrun.run.talk.protocol import LONGEST_LINE, Answer, Ask, decode_answer, encode
 
 CONNECT_PATIENCE = 5.0
 """Seconds for a supervisor to take a request: it may be in the middle of a guard.  Longer looks like

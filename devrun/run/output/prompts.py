@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 from devrun.run.loop import Loop, Timer
-from devrun.run.terminal import tame
+from devrun.run.output.terminal import tame
 
 STANDING = 1.5
 """Seconds a line has to stand before it is a prompt.  Shorter takes a slow progress line for one;

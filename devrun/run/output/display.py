@@ -8,9 +8,9 @@ before anybody else's prefix; on a terminal nothing moves the cursor off its lin
 
 from __future__ import annotations
 
-from devrun.run.prefixes import OWN_NAME, Prefixes
-from devrun.run.sink import Sink
-from devrun.run.terminal import RESET, close_colours, tame
+from devrun.run.output.prefixes import OWN_NAME, Prefixes
+from devrun.run.output.sink import Sink
+from devrun.run.output.terminal import RESET, close_colours, tame
 
 
 class Display:

@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import BinaryIO
 
-from devrun.run.logreader import Mark, Record, Slice, open_generations, parse_record
-from devrun.run.logs import generation_path
+from devrun.run.output.logreader import Mark, Record, Slice, open_generations, parse_record
+from devrun.run.output.logs import generation_path
 
 _READ_SIZE = 256 * 1024
 

@@ -18,7 +18,7 @@ from devrun.system.control import send_to
 from devrun.system.locks import probe
 
 if TYPE_CHECKING:
-    from devrun.run.protocol import Answer
+    from devrun.run.talk.protocol import Answer
 
 _POLL = 0.05
 _DOWN_PATIENCE = 30.0
@@ -54,9 +54,9 @@ def end_run(state: State, run: RunRecord) -> Answer | None:
     at its keeper, by identity.  What does not end then is killed: its keeper, or the next sweep,
     clears up.  Raises IncompleteError when even that does not help.
     """
-    from devrun.run import protocol
-    from devrun.run.client import ask
-    from devrun.run.protocol import Ask
+    from devrun.run.talk import protocol
+    from devrun.run.talk.client import ask
+    from devrun.run.talk.protocol import Ask
 
     answer = None
     try:

@@ -10,15 +10,15 @@ from devrun.config.httptarget import parse_target
 from devrun.config.project import ReadyKind, Service
 from devrun.errors import ConfigError
 from devrun.model import Listener
-from devrun.run import events as ev
 from devrun.run.anchor import SHELL
 from devrun.run.children import Children
-from devrun.run.events import Event
 from devrun.run.gate import tree_of
-from devrun.run.httpprobe import HttpProbe
 from devrun.run.instance import Instance
+from devrun.run.life import events as ev
+from devrun.run.life.events import Event
 from devrun.run.loop import Loop, Timer
-from devrun.run.readiness import CommandProbe, Failed, LogProbe, Ok, Ownership, PortProbe, Probe
+from devrun.run.ready.httpprobe import HttpProbe
+from devrun.run.ready.readiness import CommandProbe, Failed, LogProbe, Ok, Ownership, PortProbe, Probe
 from devrun.system.control import send_to
 from devrun.system.processes import Column, identify, read_details, read_snapshot
 from devrun.system.sockets import listeners_on

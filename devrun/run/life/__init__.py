@@ -1,0 +1,1 @@
+"""The life of a run as a pure state machine: events in, effects out."""

@@ -1,0 +1,1 @@
+"""Whether a service is ready, and whether it is the right one that answers."""
