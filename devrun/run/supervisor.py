@@ -267,7 +267,7 @@ class Supervisor:
             self._book.end(effect.exit_code)
             self._result = self._conclude(effect, self._loop.now() - began)
 
-        send_to(self._keeper, STOPPING)
+        self._tell_keeper(STOPPING)
         self._trees.clear(deadline=self._loop.now() + LAST_GRACE, on_done=cleared)
 
     def _conclude(self, effect: ev.Finish, seconds: float) -> RunResult:
@@ -276,7 +276,7 @@ class Supervisor:
         if self._trees.survivors:
             message += f"; {self._trees.survivors} processes survived"
         code = effect.exit_code or (1 if self._trees.survivors else 0)
-        is_error = code != 0 and code <= 128  # noqa: PLR2004 - beyond it a signal asked for the end
+        is_error = code != 0 and not (self._was_asked and code > 128)  # noqa: PLR2004 - a signal asked for the end
         return RunResult(code, message, is_error=is_error, last_lines=self._last_lines())
 
     def _last_lines(self) -> tuple[str, ...]:
