@@ -27,10 +27,12 @@ def run(output: Output, *, service: str, detach_key: str, file: str | None) -> i
     names = find_names([service], (each.name for each in ask(found, Ask(protocol.STATUS)).services))
     if len(names) > 1:
         raise UsageError(f"`{service}` has {len(names)} instances", hint=f"`devrun attach {names[0]}`")
-    attached = Attached(found, names[0], key=key)
-    if sys.stdin.isatty():
-        output.say(f"attached to `{names[0]}`: {key.name} leaves, the service goes on")
-    if attached.converse() == LEFT:
+
+    def greet() -> None:
+        if sys.stdin.isatty():  # which is raw by now: the line ends with a return of its own
+            output.say(f"attached to `{names[0]}`: {key.name} leaves, the service goes on\r")
+
+    if Attached(found, names[0], key=key).converse(greet=greet) == LEFT:
         output.say(f"left `{names[0]}`, which goes on")
     else:
         output.say(f"`{names[0]}` has ended")

@@ -13,7 +13,7 @@ import signal
 import socket
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from devrun.model import RunRecord
 from devrun.run.talk import protocol
@@ -45,9 +45,13 @@ class Attached:
             raise UnreachableError(answer.error, hint=answer.hint or "`devrun ps`")
         self._connection.settimeout(None)
 
-    def converse(self) -> str:
-        """Carry bytes both ways; return LEFT when the person left, ENDED when the service did."""
+    def converse(self, *, greet: Callable[[], None]) -> str:
+        """Carry bytes both ways; return LEFT when the person left, ENDED when the service did.
+
+        `greet` is called once keys go to the service: before, a Ctrl-C would still be for `attach`.
+        """
         with self._connection, _raw(self._stdin), _window_changes() as changes:
+            greet()
             self._show(self._early)
             peer = self._connection.fileno()
             while True:
