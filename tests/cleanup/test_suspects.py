@@ -17,13 +17,13 @@ from tests.support.processes import lives
 
 QUIET = "ready(); rest()"
 PYTHON = os.path.realpath(sys.executable)
+LEAF = "import os, signal, sys; os.write(int(sys.argv[2]), str(os.getpid()).encode()); signal.pause()"
 CHAIN = (
     "import os, sys\n"
     "for _ in range(int(sys.argv[1])):\n"
     "    pid = os.fork()\n"
     "    if pid: os.waitpid(pid, 0); os._exit(0)\n"
-    "os.write(int(sys.argv[2]), str(os.getpid()).encode())\n"
-    "os.execv(sys.executable, [sys.executable, '-I', '-c', 'import signal; signal.pause()', sys.argv[3]])\n"
+    f"os.execv(sys.executable, [sys.executable, '-I', '-c', {LEAF!r}, sys.argv[3], sys.argv[2]])\n"
 )
 OWNER = (
     "r, w = os.pipe(); os.set_inheritable(w, True)\n"
