@@ -29,7 +29,6 @@ PROGRAMS = {"git": "git", "tmux": "tmux", "npm": "npm"}  # program → Debian's 
 
 PYTHON = [sys.executable, "-m"]
 PARALLEL = ["-n", "2", "--dist", "worksteal"]
-SOME_FAILED = 1  # pytest's exit code
 STAGES = {
     "lint": [[*PYTHON, "ruff", "check"], [*PYTHON, "ruff", "format", "--check"]],
     "types": [[*PYTHON, "mypy"], [*PYTHON, "mypy", "--platform", "darwin"]],
@@ -82,11 +81,6 @@ def install_from_npm(package: str, program: str) -> None:
         subprocess.run(words, check=True)
 
 
-def alone(command: list[str]) -> list[str]:
-    """Return a call of pytest without the parallel part: real processes share two noisy cores with it."""
-    return [word for word in command if word not in PARALLEL]
-
-
 def say(line: str) -> None:
     """Tell how far it is."""
     print(f"== {line}", flush=True)
@@ -102,9 +96,6 @@ def main(names: list[str]) -> int:
         for command in STAGES[name]:
             say(f"{name}: {' '.join(command[2:])}")
             code = subprocess.run(command, check=False).returncode
-            if code == SOME_FAILED and "pytest" in command:
-                say(f"{name}: what failed beside others is run once more, alone; it is named above and wants mending")
-                code = subprocess.run([*alone(command), "--last-failed"], check=False).returncode
             if code:
                 say(f"{name} failed with {code} after {time.monotonic() - started:.0f} s")
                 return code
