@@ -6,6 +6,7 @@ never unlocked by hand: however they end, the kernel lets go, and that proves th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -36,7 +37,11 @@ def hold_as_keeper(folder: str) -> FileLock:
 
 
 class RunBook:
-    """What the supervisor writes about its run.  Its own connection: SQLite's must not cross a fork."""
+    """What the supervisor writes about its run.  Its own connection: SQLite's must not cross a fork.
+
+    Once the run is published, what cannot be written any more is left unwritten: a full disk or a
+    spoilt database must not keep a run from stopping.  The locks say the truth all the same.
+    """
 
     def __init__(self, plan: RunPlan, state: State) -> None:
         self.state = state
@@ -65,12 +70,15 @@ class RunBook:
 
     def record_groups(self, anchors: Mapping[str, ProcessIdentity]) -> None:
         """Record the session leaders: where orphans cannot be adopted, they lead to what is left."""
-        self.state.runs.update(self._id, groups=dict(anchors))
+        with contextlib.suppress(StateError):
+            self.state.runs.update(self._id, groups=dict(anchors))
 
     def stopping(self) -> None:
         """Record that the run is ending: whoever wants to start one here waits a moment."""
-        self.state.runs.update(self._id, stopping_at=time.time())
+        with contextlib.suppress(StateError):
+            self.state.runs.update(self._id, stopping_at=time.time())
 
     def end(self, exit_code: int) -> None:
         """Record the end; the locks go with the processes."""
-        self.state.runs.end(self._id, exit_code=exit_code)
+        with contextlib.suppress(StateError):
+            self.state.runs.end(self._id, exit_code=exit_code)

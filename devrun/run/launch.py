@@ -7,6 +7,7 @@ is being removed), and what both processes loaded before is in memory once.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -14,7 +15,7 @@ import time
 from collections.abc import Mapping
 
 from devrun.cleanup import TreeRequest, teardown
-from devrun.errors import StateError
+from devrun.errors import DevrunError, StateError
 from devrun.model import Outcome, ProcessIdentity
 from devrun.run import layers
 from devrun.run.book import RunBook, hold_as_keeper
@@ -72,24 +73,33 @@ def clear_after_supervisor(plan: RunPlan) -> int:
     """In the keeper: stop what a dead supervisor left; return how many processes that were.
 
     On Linux they are this process's children now, by adoption.  Elsewhere the recorded session
-    leaders lead to them.  A further Ctrl-C skips the grace.
+    leaders lead to them.  A further Ctrl-C skips the grace.  A state folder that cannot be read or
+    written stops nobody's clean-up.
     """
-    with open_state(path=plan.state_path) as state:
-        record = state.runs.get(plan.id)
-        leaders: Mapping[str, ProcessIdentity] = {} if record is None else record.groups
-        report = drive(
-            teardown(
-                TreeRequest(
-                    run=plan.id,
-                    state_dir=plan.state_path,
-                    worktree=plan.worktree.root,
-                    leaders=leaders,
-                    signals={service.name: int(service.stop.signal) for service in plan.services},
-                    deadline=time.monotonic() + plan.grace,
-                    hurry=lambda: signal.SIGINT in signal.sigpending(),
-                    everything=True,
-                )
+    report = drive(
+        teardown(
+            TreeRequest(
+                run=plan.id,
+                state_dir=plan.state_path,
+                worktree=plan.worktree.root,
+                leaders=_recorded_groups(plan),
+                signals={service.name: int(service.stop.signal) for service in plan.services},
+                deadline=time.monotonic() + plan.grace,
+                hurry=lambda: signal.SIGINT in signal.sigpending(),
+                everything=True,
             )
         )
+    )
+    with contextlib.suppress(DevrunError), open_state(path=plan.state_path) as state:
         state.runs.end(plan.id, exit_code=1)
     return sum(result.outcome is not Outcome.SURVIVED for result in report.results)
+
+
+def _recorded_groups(plan: RunPlan) -> Mapping[str, ProcessIdentity]:
+    """Return the session leaders that the supervisor recorded; none where that cannot be read."""
+    try:
+        with open_state(path=plan.state_path) as state:
+            record = state.runs.get(plan.id)
+    except DevrunError:
+        return {}
+    return {} if record is None else record.groups

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import shlex
 import shutil
@@ -388,3 +389,33 @@ def test_a_service_that_a_signal_killed_ends_the_run_with_an_error(up, tmp_path)
     run = up(cwd=tmp_path)
     assert run.wait() == 128 + signal.SIGSEGV
     assert "error: `a` exited with code 139 (SIGSEGV)" in run.output
+
+
+def spoil_the_state():
+    """Make the database unreadable, as a full disk or a bad sector would."""
+    folder = os.environ["DEVRUN_STATE_DIR"]
+    for name in os.listdir(folder):
+        if name.startswith("state.db"):
+            with open(os.path.join(folder, name), "r+b") as file:
+                file.truncate(0)
+                file.write(b"this is no database" * 1000)
+
+
+def test_a_killed_supervisor_is_cleared_after_although_the_state_cannot_be_read(started, handshake, bystander):
+    bystander()
+    run = started("stubborn", "daemon")
+    spoil_the_state()
+    supervisor_of(run.process).kill()
+    assert run.wait() == 137
+    assert handshake.wait_gone()
+    assert "bug" not in run.output
+
+
+def test_ctrl_c_is_orderly_although_the_state_cannot_be_written(started, handshake, bystander):
+    bystander()
+    run = started("drain", "daemon", grace=LONG)
+    spoil_the_state()
+    assert run.stop() == 130
+    assert re.search(r"^drain +\| drained$", run.output, re.MULTILINE)
+    assert handshake.wait_gone()
+    assert "bug" not in run.output
