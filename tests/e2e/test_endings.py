@@ -385,7 +385,7 @@ def test_a_daemon_that_nobody_shares_is_stopped(started, handshake):
 
 
 def test_a_service_that_a_signal_killed_ends_the_run_with_an_error(up, tmp_path):
-    (tmp_path / "Procfile").write_text("a: kill -SEGV $$\n")
+    configure(tmp_path, a="kill -SEGV $$")
     run = up(cwd=tmp_path)
     assert run.wait() == 128 + signal.SIGSEGV
     assert "error: `a` exited with code 139 (SIGSEGV)" in run.output

@@ -29,8 +29,10 @@ def library(tmp_path):
 
 
 @pytest.fixture
-def run(library, tmp_path, handshake, up):
+def run(library, tmp_path, handshake, up, monkeypatch):
     """Start a run whose last service deletes the library once the others are up."""
+    # A Procfile's ports begin at 5000 for everybody: tests beside this one would be strangers on them.
+    monkeypatch.setenv("DEVRUN_PIN_SLOT", str(41 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])))
     project = tmp_path / "project"
     project.mkdir()
     lines = [f"{name}: {handshake.text(name)}\n" for name in SHAPES]
