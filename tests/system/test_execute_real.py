@@ -30,7 +30,7 @@ def outcomes(results):
 def tree_plan(root):
     """Plan everybody below and including `root`, deepest first, from a fresh snapshot."""
     snapshot = read_snapshot()
-    rows = [record for record in (*snapshot.descendants(root), snapshot.get(root)) if record and not record.is_zombie]
+    rows = [record for record in (snapshot.get(root), *snapshot.descendants(root)) if record and not record.is_zombie]
     return KillPlan(steps=tuple(step_of(record) for record in reversed(rows)))
 
 
