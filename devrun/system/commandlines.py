@@ -7,6 +7,7 @@ process wants to be called; decisions treat it as such.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -66,6 +67,7 @@ def split_command_line(raw: bytes) -> tuple[str, ...] | None:
     return tuple(body.decode("utf-8", "replace").split("\0"))
 
 
+@functools.lru_cache(maxsize=512)  # asked of every process, and most of them run one of a few programs
 def interpreter_of(program: str | None) -> str | None:
     """Return the interpreter's name without path and version (`python` of `/x/python3.11`), None for other programs."""
     if not program:

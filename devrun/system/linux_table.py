@@ -67,16 +67,17 @@ def read_rows(columns: Column = NOTHING, pids: Iterable[int] | None = None) -> I
     """Yield the cheap columns of everybody (of `pids`), in the order of /proc, with `columns` the dear ones of this user's."""
     booted_at = time.time() - time.clock_gettime(_CLOCK_BOOTTIME)
     euid = os.geteuid()
+    wanted = columns.value
     for name in os.listdir(b"/proc") if pids is None else map(b"%d".__mod__, pids):
         if not name.isdigit():
             continue
         folder: int | None = None
         try:
-            if columns:
+            if wanted:
                 folder = _open_folder(name)
             record = _read_row(name, folder, booted_at, euid)
             if folder is not None and record.uid == euid and not record.is_zombie:
-                yield _read_facts(record, columns, folder)
+                yield _read_facts(record, wanted, folder)
             else:
                 yield record
         except OSError as error:
@@ -100,7 +101,7 @@ def read_facts(record: ProcessRecord, columns: Column) -> ProcessRecord | None:
     try:
         if _token(folder) != record.identity.start_token:
             return None
-        return _read_facts(record, columns, folder)
+        return _read_facts(record, columns.value, folder)
     except (FileNotFoundError, ProcessLookupError):
         return None
     finally:
@@ -138,8 +139,7 @@ def _read_row(name: bytes, folder: int | None, booted_at: float, euid: int) -> P
     )
 
 
-def _read_facts(record: ProcessRecord, columns: Column, folder: int) -> ProcessRecord:
-    wanted = columns.value
+def _read_facts(record: ProcessRecord, wanted: int, folder: int) -> ProcessRecord:
     argv, exe, script, cwd = record.argv, record.exe, record.script, record.cwd
     environment, pid_namespace, mount_namespace = record.environment, record.pid_namespace, record.mount_namespace
     if wanted & _CWD:
