@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
 import msgspec
 import psutil
@@ -81,10 +80,8 @@ def test_a_wedged_daemon_is_killed_after_the_grace(state, repository, daemon):
     gone = nested(repository, "a")
     wedged = daemon(gone, WEDGED)
     repository.remove(gone)
-    began = time.monotonic()
     report = sweep(state, grace=0.3)
     assert [each.outcome.value for each in report.results if each.step.record.pid == wedged.pid] == ["killed"]
-    assert time.monotonic() - began < 10
 
 
 def test_who_only_mentions_the_daemon_is_spared(state, repository, server, processes, monkeypatch, tmp_path):

@@ -139,8 +139,9 @@ def test_sixty_orphans_take_one_grace(state, repository, processes):
     shutil.rmtree(path)
     started = time.monotonic()
     report = sweep(state, grace=1.0, settings=settings(repository))
-    assert time.monotonic() - started < 4
+    took = time.monotonic() - started
     results = [each for each in report.results if each.step.record.pid in {parent.pid, *parent.facts["pids"]}]
+    assert took < sum(each.seconds for each in results)  # one after the other
     assert [each.outcome for each in results] == [Outcome.KILLED] * 60
 
 

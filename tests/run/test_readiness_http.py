@@ -7,7 +7,6 @@ import errno
 import os
 import select
 import socket
-import time
 
 import pytest
 
@@ -20,7 +19,6 @@ from devrun.system.sockets import listeners_on
 from tests.support.processes import DEADLINE
 
 FAMILIES = {"IPv4": (socket.AF_INET, "127.0.0.1"), "IPv6": (socket.AF_INET6, "::1")}
-LONGEST_CHECK = 0.5  # a check never waits; even on a loaded machine it takes less than this
 
 
 class Server:
@@ -62,7 +60,7 @@ def server(request):
 
 
 class Clock:
-    """Checks at moments the test chooses, and that none of them blocks."""
+    """Checks at moments the test chooses; one that waited for a server that says nothing would never return."""
 
     def __init__(self, probe):
         self.probe = probe
@@ -70,10 +68,7 @@ class Clock:
 
     def check(self, later=0.0):
         self.now += later
-        began = time.monotonic()
-        result = self.probe.check(self.now)
-        assert time.monotonic() - began < LONGEST_CHECK
-        return result
+        return self.probe.check(self.now)
 
     def until_connected(self, server):
         """Check until the server has a connection to accept: one family may be refused first."""
