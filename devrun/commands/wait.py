@@ -50,7 +50,7 @@ def run(output: Output, *, services: list[str], timeout: float | None, file: str
 
 
 def _has_completed(each: ServiceStatus) -> bool:
-    return each.state == "exited" and not each.exit_code
+    return each.state == "exited" and not each.exit_code and not each.missed
 
 
 def _late(found: RunRecord, names: tuple[str, ...], timeout: float | None) -> NotReadyError:

@@ -36,16 +36,17 @@ def started_rows(services: Iterable[ServiceStatus], ports: PortSet) -> tuple[Sta
 def failed_lines(answer: Answer) -> Iterator[str]:
     """Yield why services are not there, in a run that goes on without them."""
     for each in answer.services:
-        if each.state == "failed":
-            yield each.detail or f"`{each.name}` failed"
+        if each.is_lost:
+            yield each.loss
 
 
 def failure_of(answer: Answer, names: Iterable[str], last_lines: tuple[str, ...] = ()) -> RunResult:
     """Return as a result what failed of the services named, in a run that goes on."""
     wanted = set(names)
-    failed = [each for each in answer.services if each.state == "failed" and each.name in wanted]
-    message = "; ".join(each.detail or f"`{each.name}` failed" for each in failed) or "a service failed"
-    return RunResult(answer.code or 1, message, hint="`devrun logs`", is_error=True, last_lines=last_lines)
+    message = "; ".join(each.loss for each in answer.services if each.is_lost and each.name in wanted)
+    return RunResult(
+        answer.code or 1, message or "a service failed", hint="`devrun logs`", is_error=True, last_lines=last_lines
+    )
 
 
 def report_failure(output: Output, result: RunResult) -> int:

@@ -111,6 +111,21 @@ def test_a_service_added_to_a_run_that_fails_leaves_the_run_as_it_was(session):
     assert session.states() == {"web": "ready", "helper": "stopped", "docs": "failed"}
 
 
+def test_a_server_that_exits_with_0_before_it_is_ready_is_not_waited_for_with_success(session):
+    shy = {"command": "echo nothing to serve", "port": session.base + 500, "essential": False}
+    session.services(web="listener", docs=shy, migrate={"command": "true", "essential": False})
+    up = session("up", "-d", "--wait")
+    assert up.returncode == 0
+    assert "`docs` exited with code 0 before it was ready" in up.stderr
+    done = session("wait", "docs")
+    assert done.returncode == 1
+    assert "  docs | nothing to serve" in done.stderr
+    assert "error: `docs` exited with code 0 before it was ready\nhint: `devrun start docs`" in done.stderr
+    assert session("start", "docs").returncode == 1
+    assert session("wait", "web", "migrate").returncode == 0
+    assert session("wait").returncode == 1
+
+
 def test_a_foreign_server_on_the_port_is_exit_3_and_named(session, processes):
     session.services(web="listener")
     stranger = processes.python(

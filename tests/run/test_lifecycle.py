@@ -7,7 +7,7 @@ import pytest
 from devrun.config.project import Condition
 from devrun.run.life import events as ev
 from devrun.run.life.lifecycle import STABLE_AFTER
-from devrun.run.life.servicestate import DEFAULT_MAX_RESTARTS
+from devrun.run.life.servicestate import DEFAULT_MAX_RESTARTS, has_missed
 from tests.run.lifecycles import Run, service
 
 COMPLETED, STARTED = Condition.COMPLETED, Condition.STARTED
@@ -135,6 +135,25 @@ def test_a_service_that_is_not_essential_leaves_the_others_alone():
     assert run.finish is None
     assert run.phases() == {"docs": "failed", "web": "ready"}
     assert "`docs` exited with code 5" in run.texts()
+
+
+@pytest.mark.parametrize(
+    ("probe", "ready", "code", "needed", "missed"),
+    [
+        (True, False, 0, "started", True),
+        (True, False, 0, "completed", False),
+        (True, True, 0, "started", False),
+        (True, False, 3, "started", False),
+        (False, True, 0, "started", False),
+    ],
+    ids=["server", "awaited as completed", "was ready", "failed", "task"],
+)
+def test_a_service_that_ended_well_before_it_was_ready_is_missed(probe, ready, code, needed, missed):
+    run = Run(service("docs", probe=probe, essential=False), service("web", ("docs", Condition(needed))))
+    run.up("docs") if ready else run.tell(ev.Spawned("docs"))
+    run.end("docs", code)
+    services = run.state.services
+    assert has_missed(services["docs"], services.values()) is missed
 
 
 def test_a_run_whose_services_all_ended_by_themselves_is_over_with_the_first_failure():

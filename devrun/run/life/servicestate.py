@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 
 from msgspec import Struct
 
-from devrun.config.project import Condition, Service
+from devrun.config.project import Condition, ReadyKind, Service
 from devrun.run.life.events import FINAL_PHASES, Phase
 
 # Restarts without `max_restarts`.  With the default back-off ten take two and a half minutes: time to
@@ -84,6 +85,20 @@ def is_satisfied(state: ServiceState, condition: Condition) -> bool:
     if condition is Condition.READY:
         return state.was_ready and state.phase in {Phase.READY, Phase.EXITED} and not state.stop_wanted
     return state.phase in {Phase.RUNNING, Phase.READY, Phase.EXITED} and not state.stop_wanted
+
+
+def has_missed(state: ServiceState, services: Iterable[ServiceState]) -> bool:
+    """Return whether a service of these ended well before it was ready, and nobody waits for it to complete.
+
+    A migration that exits with 0 has done what was asked; a server that does is not there.
+    """
+    name = state.service.name
+    return (
+        state.phase is Phase.EXITED
+        and not state.was_ready
+        and state.service.ready.kind is not ReadyKind.STARTED
+        and not any(each.needs(name, Condition.COMPLETED) for each in services)
+    )
 
 
 def restart_cap(service: Service) -> int:

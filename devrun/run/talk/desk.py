@@ -11,7 +11,7 @@ from devrun import __version__
 from devrun.run.life import events as ev
 from devrun.run.life.events import FINAL_PHASES, Event, Phase
 from devrun.run.life.lifecycle import RunState
-from devrun.run.life.servicestate import ServiceState
+from devrun.run.life.servicestate import ServiceState, has_missed
 from devrun.run.loop import Loop
 from devrun.run.output.screen import Screen
 from devrun.run.roster import Roster
@@ -148,8 +148,8 @@ class Desk:
             name: services[name].phase.value if name in changed or services[name].phase is Phase.FAILED else "unchanged"
             for name in names
         }
-        failed = [name for name in names if services[name].phase is Phase.FAILED]
-        code = (self._code(failed[0]) or 1) if failed else 0
+        lost = [name for name in names if services[name].phase is Phase.FAILED or self._has_missed(name)]
+        code = (self._code(lost[0]) or 1) if lost else 0
         return Answer(version=__version__, services=self._services(), outcomes=outcomes, code=code)
 
     def _when_finished(self) -> Answer | None:
@@ -163,6 +163,7 @@ class Desk:
         found = []
         for name, each in self._state().services.items():
             instance = self._trees.instances.get(name)
+            missed = self._has_missed(name)
             found.append(
                 ServiceStatus(
                     name=name,
@@ -171,12 +172,17 @@ class Desk:
                     restarts=each.restarts,
                     anchor=None if instance is None else instance.anchor.pid,
                     exit_code=self._code(name),
-                    detail=each.detail,
+                    detail=f"`{name}` exited with code 0 before it was ready" if missed else each.detail,
                     since=None if instance is None else instance.started_at,
                     prompt=self._screen.prompts.is_waiting(name),
+                    missed=missed,
                 )
             )
         return tuple(found)
+
+    def _has_missed(self, name: str) -> bool:
+        services = self._state().services
+        return has_missed(services[name], services.values())
 
     def _code(self, name: str) -> int | None:
         """Return what a service ended with; of one that failed, what it failed with (124, 3), not how it was stopped."""

@@ -61,7 +61,11 @@ class Ask(Struct, frozen=True):
 
 
 class ServiceStatus(Struct, frozen=True):
-    """One service as the supervisor sees it.  `since` is when it was started last (wall clock)."""
+    """One service as the supervisor sees it.
+
+    `missed`: it ended well before it was ready, which it should have become.  `since` is when it was
+    started last (wall clock).
+    """
 
     name: str
     state: str
@@ -72,6 +76,17 @@ class ServiceStatus(Struct, frozen=True):
     detail: str = ""
     since: float | None = None
     prompt: bool = False
+    missed: bool = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is not there although it should be."""
+        return self.state == "failed" or self.missed
+
+    @property
+    def loss(self) -> str:
+        """Why it is not there, in words."""
+        return self.detail or f"`{self.name}` failed"
 
 
 class Answer(Struct, frozen=True):
