@@ -1,6 +1,6 @@
 """Time the decision alone: generated process tables, a share of them guilty.
 
-    python benchmarks/decide.py [--counts 100 1000 10000] [--guilty 60] [--rounds 5] [--json]
+    python -m benchmarks.decide [--counts 100 1000 10000] [--guilty 60] [--rounds 5] [--json]
 
 For each size: a sweep in which `guilty` processes stand in gone worktrees, and a guard with a port and
 a `match`.  Every dear fact is filled in for everybody, which is more than a survey ever reads.  Best of

@@ -1,6 +1,6 @@
 """Time `devrun guard` and `devrun sweep --dry-run` beside the shell scripts people write instead.
 
-    python benchmarks/guard.py [--count 2000] [--orphans 60] [--rounds 5] [--json]
+    python -m benchmarks.guard [--count 2000] [--orphans 60] [--rounds 5] [--json]
 
 Starts `count` sleeping processes, `orphans` of them in a worktree that is then removed.  The guard is
 timed on a free port and on one that a stale copy holds (dry run, so that it can be repeated), with and
@@ -26,6 +26,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+from benchmarks.compare import environment_in
 
 DEVRUN = [os.path.join(os.path.dirname(sys.executable), "devrun")]
 GUARD_SCRIPT = """
@@ -100,8 +102,7 @@ def make_repository(folder: str, port: int) -> tuple[str, str]:
 
 def measure(count: int, orphans: int, rounds: int) -> dict[str, Figure]:
     folder = os.path.realpath(tempfile.mkdtemp(prefix="devrun-guard-"))
-    environment = {**os.environ, "DEVRUN_STATE_DIR": os.path.join(folder, "state")}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its byte code
+    environment = environment_in(folder)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     repository, worktree = make_repository(folder, port)

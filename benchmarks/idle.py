@@ -1,12 +1,13 @@
 """What an idle run costs: wake-ups, processor time and memory of devrun's own processes.
 
-    python benchmarks/idle.py [--services 10] [--seconds 30] [--json]
+    python -m benchmarks.idle [--services 10] [--seconds 30] [--json]
 
-Starts silent services (`sleep`) under `devrun up`, and under honcho beside it, lets both come to rest, and
-watches the launchers' own processes for some seconds.  Wake-ups are voluntary context switches
-(/proc/PID/status): each is one time that the process was woken and went to sleep again.  PSS is the
-memory a process adds to the machine: its own pages, and its share of those it has in common with others
-(/proc/PID/smaps_rollup).  The shells devrun keeps as session leaders are shown by themselves.  Linux.
+Starts silent services (`sleep`) under `devrun up` and, one after the other, under the launchers it is
+compared with, lets them come to rest, and watches the launcher's own processes for some seconds.
+Wake-ups are voluntary context switches (/proc/PID/status): each is one time that the process was woken
+and went to sleep again.  PSS is the memory a process adds to the machine: its own pages, and its share of
+those it has in common with others (/proc/PID/smaps_rollup).  The shells devrun keeps as session leaders
+are shown by themselves.  Linux.
 """
 
 from __future__ import annotations
@@ -16,19 +17,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 
+from benchmarks.compare import enter_project, launchers
+
 TICKS = os.sysconf("SC_CLK_TCK")
 REST = 3.0
-
-
-def launchers() -> dict[str, list[str]]:
-    """Return the command lines that are compared."""
-    here = os.path.dirname(sys.executable)
-    found = {"devrun": [os.path.join(here, "devrun"), "up"], "honcho": [os.path.join(here, "honcho"), "start"]}
-    return {name: command for name, command in found.items() if os.path.exists(command[0])}
 
 
 def read(pid: int, name: str) -> str:
@@ -108,12 +103,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="idle-") as folder:
-        project = os.path.join(folder, "project")
-        subprocess.run(["git", "init", "-q", project], check=True)
-        os.chdir(project)
-        with open("Procfile", "w", encoding="utf-8") as file:
-            file.writelines(f"web{number}: exec sleep 3600\n" for number in range(options.services))
-        environment = {**os.environ, "DEVRUN_STATE_DIR": os.path.join(folder, "state")}
+        environment = enter_project(folder, [f"web{number}: exec sleep 3600" for number in range(options.services)])
         table = {name: measure(command, options.seconds, environment) for name, command in launchers().items()}
         os.chdir("/")
     if options.json:

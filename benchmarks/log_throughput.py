@@ -1,11 +1,12 @@
 """Log throughput: services that each write many lines, through a launcher, to a file and to a pipe.
 
-    python benchmarks/log_throughput.py [--services 4] [--lines 500000] [--runs 3] [--only NAME…]
+    python -m benchmarks.log_throughput [--services 4] [--lines 500000] [--runs 3] [--only NAME…]
 
-Each service is `cat` of a prepared file of 100-byte lines, numbered.  The floor is `cat | cat` for
-each of them at once, to the same place; `tee` also keeps a copy, as devrun does.  `multiplexer` is devrun's output alone: one process, real
-pipes, log files on.  Then `devrun up` and every peer on PATH.  The output is checked: every line
-there once, whole, and in order within its service.  Best of the runs, ratios against the floor.
+Each service is `cat` of a prepared file of 100-byte lines, numbered.  The floor is `cat | cat` for each of
+them at once, to the same place; `tee` also keeps a copy, as devrun does.  `multiplexer` is devrun's output
+alone: one process, real pipes, log files on.  Then `devrun up` and every peer on PATH.  The output is
+checked: every line there once, whole, and in order within its service.  Best of the runs, ratios against
+the floor.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from benchmarks.compare import environment_in
 from devrun.run.output.logs import LogFolder, Stream
 from devrun.run.output.multiplexer import Multiplexer, Source
 from devrun.run.output.pipes import read_chunk
@@ -140,21 +142,27 @@ def run_tee(setting: Setting, stdout: int) -> None:
 
 def run_multiplexer(setting: Setting, stdout: int) -> None:
     logs = os.path.join(setting.folder, "logs")
-    words = [sys.executable, __file__, "--drive", logs, "--folder", setting.folder, "--services"]
+    words = [
+        sys.executable,
+        "-m",
+        "benchmarks.log_throughput",
+        "--drive",
+        logs,
+        "--folder",
+        setting.folder,
+        "--services",
+    ]
     subprocess.run([*words, str(len(setting.names))], stdout=stdout, check=True)
 
 
 def run_command(*words: str) -> Callable[[Setting, int], None]:
     def run(setting: Setting, stdout: int) -> None:
-        state = os.path.join(setting.folder, "state")
-        environment = {**os.environ, "DEVRUN_STATE_DIR": state}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its byte code
         subprocess.run(
             words,
             stdout=stdout,
             stderr=subprocess.DEVNULL,
             cwd=setting.folder,
-            env=environment,
+            env=environment_in(setting.folder),
             timeout=TIMEOUT,
             check=False,
         )

@@ -1,6 +1,6 @@
 """SIGKILL a process at random instants while it claims and gives back leases: nothing lost, nothing torn.
 
-    python benchmarks/ports_kill.py [--kills 1000] [--json]
+    python -m benchmarks.ports_kill [--kills 1000] [--json]
 
 A child opens the state, then claims, releases, publishes and ends runs and writes to the journal as
 fast as it can, telling each finished step on a pipe.  It is killed after a random time between 0 and

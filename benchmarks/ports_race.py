@@ -1,6 +1,6 @@
 """Let processes race for their first leases: 0 doubles, nobody refused.
 
-    python benchmarks/ports_race.py [--processes 20] [--rounds 20] [--json]
+    python -m benchmarks.ports_race [--processes 20] [--rounds 20] [--json]
 
 In each round the state folder does not exist yet: the processes wait at a gate (a pipe that is
 closed) and then make the folder, create the database and claim, all at once.  Half of them are

@@ -1,6 +1,6 @@
 """Fill the ledger of ports, over and over: 0 collisions, a clear refusal when it is full, fast answers.
 
-    python benchmarks/ports_scale.py [--claims 10000] [--json]
+    python -m benchmarks.ports_scale [--claims 10000] [--json]
 
 Claims leases for a main checkout and linked worktrees of ten repositories (bases 3000, 3001, 3802,
 stride 10) until no more fit, checks that the next one is refused with exit code 3, then gives leases

@@ -1,6 +1,6 @@
 """Time the reading of the process table beside the programs a shell script would use.
 
-    python benchmarks/snapshot.py [--counts 100 1000 2000] [--rounds 5] [--json]
+    python -m benchmarks.snapshot [--counts 100 1000 2000] [--rounds 5] [--json]
 
 Starts that many sleeping processes, one in a hundred of them with a listening socket, and prints the
 best of some rounds in milliseconds: the cheap snapshot; the dear columns, one by one and together,
