@@ -1,0 +1,1 @@
+"""Random events over worktrees: `python -m benchmarks.chaos`."""
