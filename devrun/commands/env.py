@@ -6,6 +6,7 @@ them knows its own words again.  Never the stamp of a run, never what .env files
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,8 @@ def run(output: Output, *, format: str, file: str | None) -> int:  # noqa: A002 
     """Print the variables in the format asked for."""
     workspace = open_workspace(file=file)
     ports = claim_ports(workspace, say=output.say)
-    variables = printed_environment(workspace.project.services, ports, workspace.worktree.root)
+    services, root = workspace.project.services, workspace.worktree.root
+    variables = printed_environment(services, ports, root, inherited=os.environ)
     writers = {"shell": _shell, "dotenv": _dotenv, "json": _json}
     output.answer("env", variables, writers[format](variables))
     return 0

@@ -21,7 +21,7 @@ from devrun.config.settings import sweep_of
 from devrun.config.shape import EnvFile, PortsEntry, ServiceEntry, ServicesFile
 from devrun.config.value import Value, unwrap
 from devrun.errors import UsageError
-from devrun.ports.names import is_marked
+from devrun.ports.names import wishes
 
 
 class Inputs(Struct, frozen=True):
@@ -73,9 +73,8 @@ def build_project(document: Value, inputs: Inputs, problems: Problems) -> Projec
 
 
 def _known_variables(environ: Mapping[str, str], variables: Mapping[str, Variable]) -> dict[str, str]:
-    """Return what `port_env` may read: an environment that devrun itself wrote says nothing."""
-    inherited = {} if is_marked(environ) else environ
-    return {**inherited, **{name: each.value for name, each in variables.items()}}
+    """Return what `port_env` may read: in an environment that devrun itself wrote, what it noted of the user's."""
+    return {**wishes(environ), **{name: each.value for name, each in variables.items()}}
 
 
 def _env_files(typed: ServicesFile, document: Value) -> Iterable[Wanted]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from devrun.config.project import Project, Service
 from devrun.config.templates import TemplateFacts, expand_service
 from devrun.model import PortSet, Stamp, Worktree
-from devrun.ports.names import own_port_environment, port_environment, without_inherited
+from devrun.ports.names import noted_bases, own_port_environment, port_environment, without_inherited
 
 STAMP_VARIABLES = ("DEVRUN_RUN", "DEVRUN_SERVICE", "DEVRUN_WORKTREE", "DEVRUN_STATE_DIR")
 
@@ -31,6 +31,7 @@ def common_environment(
     environment = without_inherited(inherited, project.services)
     environment.update(project.env_files)
     environment.update(port_environment(project.services, ports))
+    environment.update(noted_bases(project.services, inherited))
     for name in ("PORT", *STAMP_VARIABLES):
         environment.pop(name, None)
     environment.setdefault("PYTHONUNBUFFERED", "1")

@@ -125,10 +125,11 @@ def test_port_and_url_print_one_word(shop, devrun):
 @pytest.mark.parametrize(
     ("word", "message", "hint"),
     [
-        ("wbe", "no service `wbe`", "did you mean `web`?"),
-        ("zzzz", "no service `zzzz`", "known are `web`, `api`, `worker`"),
+        ("wbe", "no service is called `wbe`", "did you mean `web`?"),
+        ("zzzz", "no service is called `zzzz`", "known are `web`, `api`, `worker`"),
         ("worker", "`worker` has no port", "port:"),
         ("web:hrm", "no port named `hrm`", "`web:hmr`"),
+        ("api:hmr", "no port named `hmr`", "give `api` `ports: {hmr: …}`"),
     ],
 )
 def test_a_port_that_does_not_exist_is_explained(shop, devrun, word, message, hint):
@@ -136,6 +137,18 @@ def test_a_port_that_does_not_exist_is_explained(shop, devrun, word, message, hi
     assert code == 2
     assert message in said
     assert hint in said
+
+
+def test_of_a_formation_the_first_is_meant_where_one_is_as_in_templates(make_repository, devrun, monkeypatch):
+    lines = 'procfile: Procfile\nformation: web=2\nservices: {api: {command: "echo ${web.port}"}}\n'
+    monkeypatch.chdir(make_repository("many", {"Procfile": "web: true\n", "services.yaml": lines}).path)
+    note = "`web` has 2 instances, this is `web.1`\n"
+    assert devrun("port", "web") == (0, "5000\n", note)
+    assert devrun("url", "web") == (0, "http://localhost:5000\n", note)
+    assert devrun("port", "web", "--json")[1]["data"]["service"] == "web.1"
+    assert devrun("port", "web.2") == (0, "5001\n", "")
+    _, answer, _ = devrun("guard", "web", "--dry-run", "--json")
+    assert [each["service"] for each in answer["data"]["services"]] == ["web.1", "web.2"]
 
 
 class TestEnv:
@@ -183,6 +196,17 @@ class TestEnv:
 
     def test_the_base_may_come_from_a_variable_of_the_users(self, shop, devrun, monkeypatch):
         monkeypatch.setenv("API_BASE", "4500")
+        assert self.variables(devrun)["API_PORT"] == "4500"
+
+    def test_a_base_from_a_variable_survives_the_evaluation(self, shop, devrun, monkeypatch):
+        monkeypatch.setenv("API_BASE", "4500")
+        monkeypatch.chdir(shop.worktree("feature"))
+        linked = self.variables(devrun)
+        assert linked["API_PORT"] == str(4500 + int(linked["DEVRUN_OFFSET"]))
+        for name, value in linked.items():
+            monkeypatch.setenv(name, value)
+        assert self.variables(devrun) == linked
+        monkeypatch.chdir(shop.path)
         assert self.variables(devrun)["API_PORT"] == "4500"
 
     def test_a_name_no_shell_can_hold_is_left_out(self, make_repository, devrun, monkeypatch):

@@ -9,6 +9,7 @@ from devrun.ports.names import (
     port_environment,
     printed_environment,
     variable_name,
+    wishes,
     without_inherited,
 )
 from tests.support.ports import service
@@ -55,7 +56,7 @@ def test_variables_of_an_unmarked_environment_are_the_users_own():
 
 
 def test_a_marked_environment_loses_what_devrun_wrote_and_keeps_the_rest():
-    printed = printed_environment(SERVICES, PORTS, "/w")
+    printed = printed_environment(SERVICES, PORTS, "/w", inherited={})
     foreign = {"DATABASE_URL": "postgres://", "SMTP_PORT": "25", "SENTRY_URL": "https://x"}
     assert without_inherited({**printed, **foreign}, SERVICES) == foreign
 
@@ -71,7 +72,7 @@ def test_the_stamp_of_the_caller_is_not_handed_on():
 
 
 def test_the_printed_environment_names_its_worktree_and_has_no_port():
-    printed = printed_environment(SERVICES, PORTS, "/w")
+    printed = printed_environment(SERVICES, PORTS, "/w", inherited={})
     assert printed["DEVRUN_ENV"] == "/w"
     assert printed["DOCS_SDK_PORT"] == "3822"
     assert "PORT" not in printed
@@ -82,7 +83,21 @@ def test_variable_names_have_only_what_a_shell_allows(name):
     assert set(variable_name(name)) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
 
-@given(st.dictionaries(st.sampled_from(["WEB_PORT", "PORT", "A", "WEB_URL", "DEVRUN_ENV", "DOCS_SDK_PORT"]), st.text()))
+def test_what_the_user_chose_as_a_base_is_not_lost_where_devrun_wrote_the_port():
+    mine = {"DOCS_SDK_PORT": "3900", "HOME": "/h"}
+    once = printed_environment(SERVICES, PORTS, "/w", inherited=mine)
+    assert once["DOCS_SDK_PORT"] == "3822"
+    assert wishes({**mine, **once})["DOCS_SDK_PORT"] == "3900"
+    assert printed_environment(SERVICES, PORTS, "/w", inherited={**mine, **once}) == once
+    assert without_inherited({**mine, **once}, SERVICES) == mine
+    other = printed_environment({"web": service("web", 3000)}, PORTS, "/other", inherited={**mine, **once})
+    assert wishes({**mine, **once, **other})["DOCS_SDK_PORT"] == "3900"
+
+
+NAMES = ["WEB_PORT", "PORT", "A", "WEB_URL", "DEVRUN_ENV", "DOCS_SDK_PORT", "DEVRUN_BASES"]
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), st.text()))
 def test_dropping_what_was_inherited_twice_changes_nothing(environ):
     once = without_inherited(environ, SERVICES)
     assert without_inherited(once, SERVICES) == once
