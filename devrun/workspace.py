@@ -11,6 +11,7 @@ from msgspec import Struct
 from devrun.config.files import legible
 from devrun.config.load import find_config, load_project
 from devrun.config.project import Project, SweepSettings
+from devrun.config.select import find_service
 from devrun.errors import ConfigError, DevrunError, UsageError
 from devrun.model import PortSet, Worktree
 from devrun.ports.ledger import claim
@@ -96,18 +97,15 @@ def claim_ports(workspace: Workspace, *, slot: int | None = None, say: Callable[
 def find_port(word: str, *, file: str | None = None, say: Callable[[str], None] | None = None) -> NamedPort:
     """Return the port that `SERVICE` or `SERVICE:NAME` means; UsageError when there is none."""
     workspace = open_workspace(file=file)
-    services = workspace.project.services
     name, _, port_name = word.partition(":")
-    if name not in services:
-        from devrun.config.problems import did_you_mean
-
-        known = ", ".join(f"`{each}`" for each in services)
-        raise UsageError(f"there is no service `{name}`", hint=did_you_mean(name, services) or f"known are {known}")
+    service = find_service(name, workspace.project, say=say)
+    name = service.name
     port = claim_ports(workspace, say=say).port(name, port_name)
     if port is None:
-        named = ", ".join(f"`{name}:{each}`" for each in services[name].ports)
+        named = ", ".join(f"`{name}:{each}`" for each in service.ports)
         what = f"port named `{port_name}`" if port_name else "port"
-        hint = f"it has {named}" if named else f"give `{name}` a `port:` in `{workspace.project.file}`"
+        key = f"`ports: {{{port_name}: …}}`" if port_name else "a `port:`"
+        hint = f"it has {named}" if named else f"give `{name}` {key} in `{workspace.project.file}`"
         raise UsageError(f"`{name}` has no {what}", hint=hint)
     return NamedPort(name, port_name, port)
 

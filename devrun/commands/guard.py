@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from devrun.cleanup import guard, target_of
-from devrun.config.problems import did_you_mean
-from devrun.errors import IncompleteError, RefusedError, UsageError
+from devrun.config.select import find_services
+from devrun.errors import IncompleteError, RefusedError
 from devrun.model import PortSet
 from devrun.ports.ledger import claim, known
 from devrun.report.cleaning import guard_data, guard_lines
@@ -17,22 +17,17 @@ def run(output: Output, *, services: list[str], file: str | None, dry_run: bool,
     """Stop stale copies and orphans; 3 when somebody who must not be stopped is in the way."""
     workspace = open_workspace(file=file)
     project = workspace.project
-    for name in services:
-        if name not in project.services:
-            listed = ", ".join(f"`{each}`" for each in project.services)
-            hint = did_you_mean(name, project.services) or f"known are {listed}"
-            raise UsageError(f"there is no service `{name}`", hint=hint)
+    wanted = {each.name: each for each in find_services(services, project)}
     with open_state(create=not dry_run) as state:
         ports = _ports(state, workspace, output, dry_run=dry_run)
-        targets = [target_of(project.services[name], ports, force=force) for name in dict.fromkeys(services)]
-        grace = max(project.services[name].stop.timeout for name in services)
+        targets = [target_of(each, ports, force=force) for each in wanted.values()]
+        grace = max(each.stop.timeout for each in wanted.values())
         report = guard(state, workspace.worktree, targets, dry_run=dry_run, settings=project.sweep, grace=grace)
     output.answer("guard", guard_data(report), guard_lines(report, dry_run=dry_run))
     if report.survivors:
         return IncompleteError.exit_code
     for each in report.blocked:
-        output.say(f"error: {each.message}")
-        output.say(f"hint: {each.hint}")
+        output.complain(each.message, hint=each.hint)
     return RefusedError.exit_code if report.blocked else 0
 
 

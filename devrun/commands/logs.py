@@ -12,6 +12,8 @@ import sys
 import time
 from collections.abc import Iterable
 
+from devrun.config.problems import did_you_mean
+from devrun.config.select import meant_by
 from devrun.errors import DevrunError, UsageError
 from devrun.model import Liveness, RunRecord, Worktree
 from devrun.report.console import AnswerBytes, Output, wants_colour
@@ -74,16 +76,14 @@ def _newest_run(state: State, worktree: Worktree) -> RunRecord:
 
 def _chosen(folder: str, services: list[str]) -> tuple[str, ...]:
     known = logged_services(folder)
-    for name in services:
-        if name not in known:
-            from difflib import get_close_matches
-
-            close = get_close_matches(name, known, n=1)
-            raise UsageError(
-                f"the run has no service `{name}`" + (f"; did you mean `{close[0]}`?" if close else ""),
-                hint=f"it has {', '.join(f'`{each}`' for each in known) or 'no logs'}",
-            )
-    return tuple(dict.fromkeys(services)) or known
+    chosen: list[str] = []
+    for word in services:
+        names = meant_by(word, known)
+        if not names:
+            listed = "it has " + (", ".join(f"`{each}`" for each in known) or "no logs")
+            raise UsageError(f"the run has no service `{word}`", hint=did_you_mean(word, known) or listed)
+        chosen += names
+    return tuple(dict.fromkeys(chosen)) or known
 
 
 def _follow(

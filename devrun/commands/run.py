@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from devrun.config.select import select_services
+from devrun.config.select import find_service
 from devrun.errors import UsageError
 from devrun.report.console import Output
 from devrun.run.environment import common_environment, prepare_services
@@ -20,7 +20,7 @@ def run(output: Output, *, file: str | None, words: list[str]) -> int:
     workspace = open_workspace(file=file)
     chosen = None
     if service is not None:
-        chosen = next(each for each in select_services(workspace.project, (service,)) if each.name == service)
+        chosen = find_service(service, workspace.project, say=output.say)
     ports = claim_ports(workspace, say=output.say)
     environment = common_environment(os.environ, workspace.project, ports)
     if chosen is None:

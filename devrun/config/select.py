@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from devrun.config.project import Project, Service
 from devrun.errors import UsageError
@@ -19,7 +19,7 @@ def select_services(project: Project, names: Sequence[str] = (), profiles: Itera
     wanted = set(profiles)
     _check_profiles(project, wanted)
     if names:
-        chosen = [each for name in names for each in instances(name, project.services) or _unknown(name, project)]
+        chosen = find_services(names, project)
         chosen += [each for each in project.services.values() if wanted.intersection(each.profiles)]
     else:
         chosen = [each for each in project.services.values() if not each.profiles or wanted.intersection(each.profiles)]
@@ -28,10 +28,31 @@ def select_services(project: Project, names: Sequence[str] = (), profiles: Itera
 
 def instances(name: str, services: Mapping[str, Service]) -> list[Service]:
     """Return the service of that name, or every instance of it in a formation (`web.1`, `web.2`)."""
-    if name in services:
-        return [services[name]]
-    numbered = re.compile(re.escape(name) + r"\.[0-9]+\Z")
-    return [service for each, service in services.items() if numbered.match(each)]
+    return [services[each] for each in meant_by(name, services)]
+
+
+def meant_by(word: str, names: Collection[str]) -> list[str]:
+    """Return which of these names of services a word means: itself, or the instances of a formation."""
+    if word in names:
+        return [word]
+    numbered = re.compile(re.escape(word) + r"\.[0-9]+\Z")
+    return [each for each in names if numbered.match(each)]
+
+
+def find_services(names: Iterable[str], project: Project) -> list[Service]:
+    """Return the services of these names, all instances of a formation; UsageError for a name that means none."""
+    return [each for name in names for each in instances(name, project.services) or _unknown(name, project)]
+
+
+def find_service(name: str, project: Project, *, say: Callable[[str], None] | None = None) -> Service:
+    """Return the one service that is meant; of a formation the first, as templates have it, and `say` hears so.
+
+    Raises UsageError when there is none.
+    """
+    found = find_services((name,), project)
+    if len(found) > 1 and say is not None:
+        say(f"`{name}` has {len(found)} instances, this is `{found[0].name}`")
+    return found[0]
 
 
 def in_start_order(services: Mapping[str, Service], chosen: Iterable[Service]) -> tuple[Service, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from devrun.config.select import select_services
+from devrun.errors import UsageError
 from devrun.report.console import Output, wants_colour
 from devrun.report.running import conclude, headline
 from devrun.run.launch import run_to_end
@@ -43,6 +44,9 @@ def bring_up(  # noqa: PLR0913 - the options of two verbs
 ) -> int:
     """Start what was asked for (`taking`: on plain ports); in the foreground, return the exit code of the run."""
     check_timeout(timeout)
+    if wait and not detach:
+        verb = "take" if taking else "up"
+        raise UsageError("`--wait` needs `-d`: in the foreground nothing returns", hint=f"`devrun {verb} -d --wait`")
     request = Request(
         services=tuple(services),
         profiles=tuple(profile),

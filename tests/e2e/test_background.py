@@ -137,6 +137,14 @@ def test_a_foreign_server_on_the_port_is_exit_3_and_named(session, processes):
     assert lives(stranger.process)
 
 
+@pytest.mark.parametrize("verb", ["up", "take"])
+def test_waiting_in_the_foreground_is_a_usage_error_and_starts_nothing(session, verb):
+    session.services(web="listener")
+    done = session(verb, "--wait")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f"hint: `devrun {verb} -d --wait`\n")
+
+
 def test_interrupting_the_wait_ends_the_run(session, up):
     session.services(web="listener", slow={"shape": "stubborn", "ready": {"log": "never"}, "stop": {"timeout": 0.2}})
     run = up("-d", "--wait", cwd=session.path)

@@ -88,6 +88,14 @@ def test_names_choose_and_a_wrong_one_is_explained(make_run, capfd):
     assert "did you mean `web`?" in capfd.readouterr().err
 
 
+def test_the_name_of_a_formation_means_all_its_instances(make_run, capfd):
+    run = make_run()
+    for name in ("web.1", "web.2", "api", "web.x"):
+        run.say(name, name.encode() + b"\n")
+    assert main(["logs", "web", "--no-prefix"]) == 0
+    assert capfd.readouterr().out == "web.1\nweb.2\n"
+
+
 def test_json_is_one_valid_object_a_line_whatever_the_bytes(make_run, capfd):
     run = make_run()
     run.say("web", b'\xff\x00\x1b[31m"\\ \xe2\x82\xac\n')

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from devrun.config.problems import did_you_mean
+from devrun.config.select import meant_by
 from devrun.errors import UsageError
 from devrun.report.background import failure_of, report_failure
 from devrun.report.console import Output
@@ -42,8 +43,7 @@ def find_names(words: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
     services = tuple(known)
     found: list[str] = []
     for word in words:
-        numbered = [name for name in services if name.rpartition(".")[0] == word and name.rpartition(".")[2].isdigit()]
-        chosen = [word] if word in services else numbered
+        chosen = meant_by(word, services)
         if not chosen:
             listed = "it has " + (", ".join(f"`{name}`" for name in services) or "no services")
             hint = did_you_mean(word, services) or f"{listed}; `devrun up -d {word}` adds a service"
