@@ -198,25 +198,9 @@ class ProcessSnapshot:
             record = self.get(record.ppid)
         return tuple(chain)
 
-    def group(self, pgid: int) -> tuple[ProcessRecord, ...]:
-        """Return the members of a process group."""
-        return tuple(record for record in self if record.pgid == pgid)
-
     def session(self, sid: int) -> tuple[ProcessRecord, ...]:
         """Return the members of a session."""
         return tuple(record for record in self if record.sid == sid)
-
-    def ports_of(self, pid: int) -> frozenset[int]:
-        """Return the TCP ports `pid` is seen listening on (empty when unknown, too)."""
-        return frozenset(each.port for each in self.listeners or () if each.pid == pid)
-
-    def replaced(self, records: Iterable[ProcessRecord]) -> ProcessSnapshot:
-        """Return a snapshot in which `records` stand in for the rows of the same identity."""
-        fresh = ProcessSnapshot(self, self_pid=self.self_pid, boot_id=self.boot_id, listeners=self.listeners)
-        for record in records:
-            if self.find(record.identity) is not None:
-                fresh._by_pid[record.pid] = record
-        return fresh
 
 
 class Situation(enum.Enum):

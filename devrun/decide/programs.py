@@ -142,11 +142,6 @@ def is_wrapper_shell(record: ProcessRecord, /) -> bool:
     return len(argv) > 1 and kind(record) == SHELL and any(not word.startswith("-") for word in argv[1:])
 
 
-def display_name(record: ProcessRecord, /) -> str:
-    """Return what people know the process by: its short command line."""
-    return record.title
-
-
 def _names(record: ProcessRecord) -> Iterator[str]:
     """Yield the names `record` goes by, most trustworthy first, lower case."""
     argv = record.argv or ()

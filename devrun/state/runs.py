@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from devrun.model import Liveness, ProcessIdentity, RunRecord
+from devrun.model import Liveness, RunRecord
 from devrun.state.database import Database, explained
 from devrun.system.locks import probe
 
@@ -61,18 +61,6 @@ class Runs:
             record = self.get(run_id)
             if record is not None:
                 record = msgspec.structs.replace(record, **changes)
-                self._put(record)
-            return record
-
-    def set_group(self, run_id: str, service: str, anchor: ProcessIdentity | None) -> RunRecord | None:
-        """Record (None: forget) the session leader of a service."""
-        with self._database.writing():
-            record = self.get(run_id)
-            if record is not None:
-                groups = {name: each for name, each in record.groups.items() if name != service}
-                if anchor is not None:
-                    groups[service] = anchor
-                record = msgspec.structs.replace(record, groups=groups)
                 self._put(record)
             return record
 

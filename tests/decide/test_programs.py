@@ -97,6 +97,6 @@ def test_a_shell_with_a_program_is_a_wrapper_and_one_without_is_a_prompt():
 
 
 def test_people_know_a_process_by_its_short_command_line():
-    assert programs.display_name(a_program("/usr/bin/node", "server.js")) == "node server.js"
-    assert programs.display_name(a_process(argv=None, name="node")) == "node"
-    assert len(programs.display_name(a_program("/usr/bin/node", "x" * 200))) == 80
+    assert a_program("/usr/bin/node", "server.js").title == "node server.js"
+    assert a_process(argv=None, name="node").title == "node"
+    assert len(a_program("/usr/bin/node", "x" * 200).title) == 80

@@ -25,14 +25,12 @@ def test_a_service_without_a_probe_is_ready_when_started():
     run = Run(service("worker"))
     assert run.tell(ev.Spawned("worker")) == ()
     assert run.phase("worker") == "ready"
-    assert run.state.unready == ()
 
 
 def test_a_probe_is_asked_for_once_the_process_runs():
     run = Run(service("api", probe=True))
     assert run.tell(ev.Spawned("api")) == (ev.AwaitReady("api"),)
     assert run.phase("api") == "running"
-    assert run.state.unready == ("api",)
     run.tell(ev.BecameReady("api"))
     assert run.phase("api") == "ready"
     assert run.state.services["api"].is_ready
@@ -126,7 +124,6 @@ def test_dependents_of_a_failed_service_that_is_not_essential_never_start_and_sa
     assert run.phases() == {"other": "ready", "migrate": "failed", "api": "failed", "web": "failed"}
     assert "`api` is not started: `migrate` failed" in run.texts()
     assert run.state.services["web"].detail == "`web` is not started: `api` failed"
-    assert run.state.unready == ("migrate", "api", "web")
 
 
 def test_a_service_that_is_not_essential_leaves_the_others_alone():

@@ -96,9 +96,7 @@ def test_a_record_is_read_as_it_was_written(state):
 
 def test_fields_are_changed_one_by_one(state):
     state.runs.publish(record())
-    state.runs.set_group("r1", "web", GONE)
-    state.runs.set_group("r1", "api", GONE)
-    state.runs.set_group("r1", "web", None)
+    state.runs.update("r1", groups={"api": GONE})
     state.runs.update("r1", socket="/s")
     found = state.runs.end("r1", exit_code=7)
     assert (found.groups, found.socket, found.exit_code) == ({"api": GONE}, "/s", 7)

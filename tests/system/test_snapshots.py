@@ -44,9 +44,8 @@ def test_the_lineage_of_everybody_ends(snapshot):
             assert record in snapshot.descendants(parent.pid)
 
 
-def test_groups_and_sessions_have_their_members(snapshot):
+def test_a_session_has_its_members(snapshot):
     for record in snapshot:
-        assert record.pgid is None or record in snapshot.group(record.pgid)
         assert record.sid is None or record in snapshot.session(record.sid)
 
 
@@ -76,6 +75,6 @@ def test_the_recording_holds_what_a_worktree_leaves_behind():
     left = [record for record in snapshot if record.cwd is not None and record.cwd.deleted]
     assert {record.argv[0] for record in left} == {"/usr/bin/python3", "next-server (v16)", "sh"}
     (orphan,) = (record for record in left if record.stamp is not None)
-    assert snapshot.ports_of(orphan.pid) == {3010}
+    assert {each.port for each in snapshot.listeners if each.pid == orphan.pid} == {3010}
     assert any(record.tty for record in left)
     assert {record.state for record in snapshot} >= {"T", "Z"}

@@ -43,11 +43,6 @@ class RunState(Struct, frozen=True):
         """Whether the run is ending: nothing is started any more."""
         return self.ending is not None
 
-    @property
-    def unready(self) -> tuple[str, ...]:
-        """The services that are neither ready nor ended as they should."""
-        return tuple(name for name, each in self.services.items() if each.phase not in {Phase.READY, Phase.EXITED})
-
 
 class Turn:
     """A state under change."""
