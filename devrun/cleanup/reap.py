@@ -19,10 +19,11 @@ from devrun.decide.context import Context, KnownRun
 from devrun.errors import ConfigError, DevrunError, NotARepositoryError
 from devrun.model import KillPlan, Liveness, ProcessIdentity, Situation, Worktree
 from devrun.state import State
+from devrun.state.leases import Lease
 from devrun.system.columns import Column
 from devrun.system.control import Handle, SystemControl
 from devrun.system.execute import Wait, drive
-from devrun.worktrees.locate import locate
+from devrun.worktrees.locate import locate, root_now
 from devrun.worktrees.survey import Survey, make_places
 
 RUN_MARGIN = 4.0
@@ -103,19 +104,19 @@ def worktree_at(state: State, path: str) -> Worktree:
     none, though a lot of servers stand in it.  Raises NotARepositoryError.
     """
     root = os.path.realpath(path)
-    if os.path.lexists(os.path.join(root, ".git")) or (os.path.isdir(root) and not _lease_root(state, root)):
+    if os.path.lexists(os.path.join(root, ".git")) or (os.path.isdir(root) and _lease_of(state, root) is None):
         found = locate(root)
         return found if found.repository is not None else _project_at(root)
-    for lease in state.leases.all():
-        if lease.root == root:
-            return Worktree(
-                root=root,
-                identity=lease.identity,
-                repository=lease.repository,
-                is_main=lease.is_main,
-                slug=lease.slug,
-                file_id=lease.file_id,
-            )
+    lease = _lease_of(state, root)
+    if lease is not None:
+        return Worktree(
+            root=root,
+            identity=lease.identity,
+            repository=lease.repository,
+            is_main=lease.is_main,
+            slug=lease.slug,
+            file_id=lease.file_id,
+        )
     return Worktree(root=root, identity="", repository=_repository_around(root), is_main=False, slug="gone")
 
 
@@ -130,8 +131,10 @@ def _project_at(folder: str) -> Worktree:
         ) from error
 
 
-def _lease_root(state: State, root: str) -> bool:
-    return any(lease.root == root for lease in state.leases.all())
+def _lease_of(state: State, root: str) -> Lease | None:
+    """Return the lease of the worktree that stood at `root` last, not of one that was moved away."""
+    leases = (lease for lease in state.leases.all() if lease.root == root)
+    return next((lease for lease in leases if root_now(lease.identity, root) == root), None)
 
 
 def _repository_around(root: str) -> str | None:

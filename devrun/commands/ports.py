@@ -22,10 +22,10 @@ def run(output: Output, *, every: bool, file: str | None) -> int:
 def _show_all(output: Output) -> int:
     from devrun.ports.ledger import in_use
     from devrun.state import open_state
-    from devrun.worktrees.locate import root_of
+    from devrun.worktrees.locate import root_now
 
     with open_state(create=False) as state:
         leases = [(each, in_use(state, each)) for each in state.leases.all()]
-    rows = [PortsRow(root_of(each.identity) or each.root, ports, tuple(ports.ports)) for each, ports in leases]
+    rows = [PortsRow(root_now(each.identity, each.root), ports, tuple(ports.ports)) for each, ports in leases]
     output.answer("ports", [ports_data(row) for row in rows], all_ports_lines(rows, output))
     return 0

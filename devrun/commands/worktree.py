@@ -13,7 +13,7 @@ from devrun.report.ports import PortsRow, ports_lines, worktree_lines
 from devrun.state import State, open_state
 from devrun.system.folders import current_folder, last_folder
 from devrun.worktrees.listing import WorktreeEntry, list_worktrees
-from devrun.worktrees.locate import locate
+from devrun.worktrees.locate import locate, root_now
 
 
 def run(output: Output, *, action: str, path: str | None, commit: str | None, branch: str | None, force: bool) -> int:
@@ -83,7 +83,10 @@ def _remove(output: Output, word: str, *, force: bool) -> int:
             output.answer("worktree remove", None, [line])
 
     with open_state() as state:
-        known = [Remembered(each.root, each.identity, each.repository) for each in state.leases.all()]
+        known = [
+            Remembered(root_now(each.identity, each.root), each.identity, each.repository)
+            for each in state.leases.all()
+        ]
         known += [Remembered(root) for root in removed_roots(state)]
         target = find_target(word, last_folder(), known=known)
         removal = remove_worktree(state, target, force=force, say=say, complain=output.say)

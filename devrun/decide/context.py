@@ -173,10 +173,15 @@ class Context(Struct, frozen=True, dict=True):
         }
 
     def is_reaped(self, known: KnownRun, /) -> bool:
-        """Say whether a run belongs to the worktree that is reaped."""
+        """Say whether a run belongs to the worktree that is reaped: by git dir, one that is dead by the path, too.
+
+        A live one that was started at this path may have been moved, and another worktree stands here now.
+        """
         if self.situation is not Situation.REAP or self.worktree is None:
             return False
-        return known.record.worktree_identity == self.worktree.identity or known.record.worktree == self.worktree.root
+        if known.record.worktree_identity == self.worktree.identity:
+            return True
+        return known.liveness is Liveness.DEAD and known.record.worktree == self.worktree.root
 
     @cached_property
     def tree_sessions(self) -> Mapping[int, str]:

@@ -167,9 +167,7 @@ def foreign_holder(record: ProcessRecord, context: Context, /) -> Evidence | Non
 def stamped_for(record: ProcessRecord, context: Context, /) -> Evidence | None:
     """Carries the stamp of the worktree that is reaped, wherever it went."""
     stamp, run = context.stamp(record), context.run_of(record)
-    if stamp is None or run is None or context.worktree is None:
-        return None
-    if not context.is_reaped(run) and stamp.worktree != context.worktree.root:
+    if stamp is None or run is None or not context.is_reaped(run):
         return None
     return Evidence("stamp", Strength.PROOF, f"started for `{stamp.worktree}` (`{stamp.service}`) by run {stamp.run}")
 

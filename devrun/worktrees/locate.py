@@ -85,6 +85,11 @@ def root_of(identity: str) -> str | None:
     return None
 
 
+def root_now(identity: str, root: str) -> str:
+    """Return where the worktree that was remembered at `root` stands now: another one may stand there since a move."""
+    return root_of(identity) or root
+
+
 def file_id(path: str) -> FileId | None:
     """Return device and inode of `path`, or None when it cannot be read."""
     try:

@@ -165,6 +165,26 @@ def test_after_gits_own_removal_it_finishes_what_is_left(shop, server):
     assert remove(path, cwd=shop.path).stdout == ""
 
 
+def test_the_old_path_of_a_worktree_that_git_moved_means_whoever_stands_there_now(shop, handshake):
+    old = shop.worktree("feature")
+    devrun_json("up", "-d", cwd=old)
+    (service,) = handshake.wait_shapes("listener")
+    shop.git("worktree", "move", old, old + "-moved")
+    for words in (("reap", old), ("worktree", "remove", old)):
+        nobody = devrun(*words, cwd=shop.path)
+        assert (nobody.returncode, nobody.stdout, nobody.stderr) == (0, "", "")
+    shop.worktree("another", old)
+    assert devrun_json("reap", old, "--dry-run", cwd=shop.path)["processes"] == []
+    for words in (("reap", old), ("worktree", "remove", old)):
+        assert devrun(*words, cwd=shop.path).returncode == 0
+    assert not os.path.exists(old)
+    assert lives(service.process)
+    assert [each["worktree"] for each in devrun_json("ports", "--all")] == [old + "-moved"]
+    assert remove(old + "-moved", cwd=shop.path).returncode == 0
+    assert not lives(service.process)
+    assert devrun_json("ports", "--all") == []
+
+
 def test_a_protected_program_stays_is_said_and_blocks_nothing(shop, processes, tmp_path):
     path = shop.worktree("feature")
     editor = tmp_path / "vim"

@@ -11,6 +11,7 @@ from devrun.model import (
     Cwd,
     Folder,
     Listener,
+    Liveness,
     ProcessEnvironment,
     Situation,
     Stamp,
@@ -24,10 +25,12 @@ from tests.support.decisions import (
     LIVE_HERE,
     LIVE_SIBLING,
     NOWHERE,
+    REPOSITORY,
     SELF,
     a_context,
     a_process,
     a_program,
+    a_run,
     identity,
     stamped,
 )
@@ -202,6 +205,14 @@ def test_a_suspect_is_reported_and_never_stopped_even_when_it_is_an_orphan():
     assert (row(orphan).verdict, row(orphan).reason) == (Verdict.REPORT, "suspect")
 
 
+@pytest.mark.parametrize("liveness", list(Liveness))
+def test_a_run_of_another_worktree_that_was_started_at_the_reaped_path_is_reaped_only_when_it_is_dead(liveness):
+    moved = a_run("moved", liveness, worktree=HERE, worktree_identity=f"{REPOSITORY}/worktrees/moved")
+    member = a_process(environment=stamped("moved", "web", HERE))
+    found = row(a_context(member, situation=REAP, default_place=NOWHERE, runs={"moved": moved}))
+    assert (found is not None and found.verdict is Verdict.STOP) == (liveness is Liveness.DEAD)
+
+
 def test_descendants_go_with_their_parent_through_a_wrapper_and_stop_at_a_veto():
     parent = a_process(200)
     wrapper = a_program("/bin/sh", "-c", "node x", pid=201, ppid=200)
@@ -264,8 +275,5 @@ def test_a_shared_daemon_that_hangs_on_its_anchor_is_the_service_and_one_that_fo
 
 
 def test_a_run_of_another_boot_has_no_members():
-    from devrun.model import Liveness
-    from tests.support.decisions import a_run
-
     runs = {"live": a_run("live", Liveness.LIVE, boot_id="earlier", groups={"web": identity(150)})}
     assert row(a_context(a_process(sid=150), runs=runs)).verdict is Verdict.STOP

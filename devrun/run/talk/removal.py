@@ -26,6 +26,7 @@ from devrun.state import State
 from devrun.state.leases import Lease
 from devrun.system.locks import FileLock
 from devrun.workspace import sweep_settings
+from devrun.worktrees.locate import root_now
 from devrun.worktrees.removal import Refusal, Target, is_listed, let_git_remove, refusal
 
 _LOCK_WAIT = 10.0
@@ -124,7 +125,11 @@ def _remove_checkout(state: State, target: Target, *, force: bool, say: Say, fai
 
 
 def _release(state: State, target: Target, say: Say, failed: Say) -> tuple[LeaseRow, ...]:
-    mine = [each for each in state.leases.all() if each.root == target.root or each.identity == target.identity]
+    mine = [
+        each
+        for each in state.leases.all()
+        if each.identity == target.identity or each.root == target.root == root_now(each.identity, each.root)
+    ]
     try:
         released = release(state, mine, locked=True)
     except DevrunError as error:
