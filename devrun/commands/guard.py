@@ -27,7 +27,7 @@ def run(output: Output, *, services: list[str], file: str | None, dry_run: bool,
     if report.survivors:
         return IncompleteError.exit_code
     for each in report.blocked:
-        output.complain(each.message, hint=each.hint)
+        output.complain(each.message or "", hint=each.hint)
     return RefusedError.exit_code if report.blocked else 0
 
 

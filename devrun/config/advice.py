@@ -42,7 +42,8 @@ def _aliases(project: Project) -> Iterator[Advice]:
             if rest == 0 and slots <= NEAR_SLOTS:
                 free = _unaliased(base, taken, stride)
                 hint = f"`{free}` instead of `{base}` shares no port with another slot" if free else "a larger `stride`"
-                message = f"{label} {base} is {other_label} {other} of slot {slots}: two worktrees {slots} slot{'s' if slots > 1 else ''} apart clash"
+                apart = f"{slots} slot{'s' if slots > 1 else ''} apart"
+                message = f"{label} {base} is {other_label} {other} of slot {slots}: two worktrees {apart} clash"
                 yield Advice(service.place, f"{message}, so one of the slots stays unused", hint)
                 break
 
