@@ -366,6 +366,10 @@ class PortBase(NamedTuple):
     port: int
     fixed: bool = False
 
+    def at(self, offset: int) -> int:
+        """Return the port under an offset."""
+        return self.port if self.fixed else self.port + offset
+
 
 class RunRecord(Struct, frozen=True):
     """One `devrun up` as the state folder remembers it.

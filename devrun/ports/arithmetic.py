@@ -47,11 +47,6 @@ def offset_of(slot: int, stride: int) -> int:
     return slot * stride
 
 
-def port_at(base: PortBase, offset: int) -> int:
-    """Return the port of a base under an offset."""
-    return base.port if base.fixed else base.port + offset
-
-
 def shifted_ports(bases: Iterable[PortBase], offset: int) -> frozenset[int]:
     """Return the ports that the offset moved: they must suit, and be nobody else's."""
     return frozenset(base.port + offset for base in bases if offset and not base.fixed)

@@ -55,7 +55,7 @@ class Lease(Struct, frozen=True):
         offset = slot * self.stride
         ports: dict[str, dict[str, int]] = {}
         for base in self.bases:
-            ports.setdefault(base.service, {})[base.name] = base.port + (0 if base.fixed else offset)
+            ports.setdefault(base.service, {})[base.name] = base.at(offset)
         return PortSet(slot=slot, offset=offset, ports=ports)
 
 

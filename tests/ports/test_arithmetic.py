@@ -17,7 +17,6 @@ from devrun.ports.arithmetic import (
     highest_slot,
     objection,
     plain_ports,
-    port_at,
     preferred_slot,
     shifted_ports,
 )
@@ -46,7 +45,7 @@ def test_no_slot_that_is_offered_has_a_port_that_does_not_suit(identity, bases, 
         assert all(LOWEST <= port <= HIGHEST for port in shifted)
         assert not shifted & REFUSED_BY_BROWSERS
         assert shifted.isdisjoint(base.port for base in bases)
-        assert len({port_at(base, slot * stride) for base in bases}) == len(bases)
+        assert len({base.at(slot * stride) for base in bases}) == len(bases)
 
 
 @given(identities, bases, strides)
@@ -113,7 +112,7 @@ def test_a_machine_that_hands_out_every_port_still_has_slots():
 
 def test_fixed_ports_do_not_move():
     fixed = PortBase("hook", "", 4242, fixed=True)
-    assert port_at(fixed, 2000) == 4242
+    assert fixed.at(2000) == 4242
     assert shifted_ports((fixed,), 2000) == frozenset()
 
 
