@@ -14,95 +14,71 @@ from typing import NamedTuple
 
 
 class Server(NamedTuple):
-    """A dev server by its words, the flag for its port, and the port it takes by itself."""
+    """A dev server by its words, and the flag for its port; "" where there is nothing to tell."""
 
     words: tuple[str, ...]
-    flag: str
-    usual: int
+    flag: str = ""
 
 
 SERVERS = (
-    Server(("storybook", "dev"), "-p ${PORT} --exact-port", 6006),
-    Server(("start-storybook",), "-p ${PORT}", 6006),
-    Server(("ng", "serve"), "--port ${PORT}", 4200),
-    Server(("nx", "serve"), "--port ${PORT}", 4200),
-    Server(("react-router", "dev"), "--port ${PORT} --strictPort", 5173),
-    Server(("remix", "vite:dev"), "--port ${PORT} --strictPort", 5173),
-    Server(("astro", "dev"), "--port ${PORT}", 4321),
-    Server(("astro", "preview"), "--port ${PORT}", 4321),
-    Server(("expo", "start"), "--port ${PORT}", 8081),
-    Server(("react-native", "start"), "--port ${PORT}", 8081),
-    Server(("mint", "dev"), "--port ${PORT}", 3000),
-    Server(("mintlify", "dev"), "--port ${PORT}", 3000),
-    Server(("gatsby", "develop"), "--port ${PORT}", 8000),
-    Server(("vitepress", "dev"), "--port ${PORT}", 5173),
-    Server(("vinxi", "dev"), "--port ${PORT}", 3000),
-    Server(("rsbuild", "dev"), "--port ${PORT}", 3000),
-    Server(("webpack", "serve"), "--port ${PORT}", 8080),
-    Server(("webpack-dev-server",), "--port ${PORT}", 8080),
-    Server(("wrangler", "dev"), "--port ${PORT}", 8787),
-    Server(("ladle", "serve"), "--port ${PORT}", 61000),
-    Server(("eleventy", "--serve"), "--port=${PORT}", 8080),
-    Server(("json-server",), "--port ${PORT}", 3000),
-    Server(("prisma", "studio"), "--port ${PORT}", 5555),
-    Server(("ionic", "serve"), "--port ${PORT}", 8100),
-    Server(("quasar", "dev"), "--port ${PORT}", 9000),
-    Server(("slidev",), "--port ${PORT}", 3030),
-    Server(("vite", "build"), "", 0),
-    Server(("vite",), "--port ${PORT} --strictPort", 5173),
-    Server(("uvicorn",), "--port ${PORT}", 8000),
-    Server(("fastapi", "dev"), "--port ${PORT}", 8000),
-    Server(("flask", "run"), "--port ${PORT}", 5000),
-    Server(("manage.py", "runserver"), "${PORT}", 8000),
-    Server(("http.server",), "${PORT}", 8000),
-    Server(("streamlit", "run"), "--server.port ${PORT}", 8501),
-    Server(("mkdocs", "serve"), "--dev-addr 127.0.0.1:${PORT}", 8000),
-    Server(("hugo", "server"), "--port ${PORT}", 1313),
-    Server(("hugo", "serve"), "--port ${PORT}", 1313),
-    Server(("jekyll", "serve"), "--port ${PORT}", 4000),
-    Server(("artisan", "serve"), "--port=${PORT}", 8000),
+    Server(("storybook", "dev"), "-p ${PORT} --exact-port"),
+    Server(("start-storybook",), "-p ${PORT}"),
+    Server(("ng", "serve"), "--port ${PORT}"),
+    Server(("nx", "serve"), "--port ${PORT}"),
+    Server(("react-router", "dev"), "--port ${PORT} --strictPort"),
+    Server(("remix", "vite:dev"), "--port ${PORT} --strictPort"),
+    Server(("astro", "dev"), "--port ${PORT}"),
+    Server(("astro", "preview"), "--port ${PORT}"),
+    Server(("expo", "start"), "--port ${PORT}"),
+    Server(("react-native", "start"), "--port ${PORT}"),
+    Server(("mint", "dev"), "--port ${PORT}"),
+    Server(("mintlify", "dev"), "--port ${PORT}"),
+    Server(("gatsby", "develop"), "--port ${PORT}"),
+    Server(("vitepress", "dev"), "--port ${PORT}"),
+    Server(("vinxi", "dev"), "--port ${PORT}"),
+    Server(("rsbuild", "dev"), "--port ${PORT}"),
+    Server(("webpack", "serve"), "--port ${PORT}"),
+    Server(("webpack-dev-server",), "--port ${PORT}"),
+    Server(("wrangler", "dev"), "--port ${PORT}"),
+    Server(("ladle", "serve"), "--port ${PORT}"),
+    Server(("eleventy", "--serve"), "--port=${PORT}"),
+    Server(("json-server",), "--port ${PORT}"),
+    Server(("prisma", "studio"), "--port ${PORT}"),
+    Server(("ionic", "serve"), "--port ${PORT}"),
+    Server(("quasar", "dev"), "--port ${PORT}"),
+    Server(("slidev",), "--port ${PORT}"),
+    Server(("vite", "build")),  # serves nothing
+    Server(("vite",), "--port ${PORT} --strictPort"),
+    Server(("uvicorn",), "--port ${PORT}"),
+    Server(("fastapi", "dev"), "--port ${PORT}"),
+    Server(("flask", "run"), "--port ${PORT}"),
+    Server(("manage.py", "runserver"), "${PORT}"),
+    Server(("http.server",), "${PORT}"),
+    Server(("streamlit", "run"), "--server.port ${PORT}"),
+    Server(("mkdocs", "serve"), "--dev-addr 127.0.0.1:${PORT}"),
+    Server(("hugo", "server"), "--port ${PORT}"),
+    Server(("hugo", "serve"), "--port ${PORT}"),
+    Server(("jekyll", "serve"), "--port ${PORT}"),
+    Server(("artisan", "serve"), "--port=${PORT}"),
 )
 READS_PORT = (
-    Server(("next", "dev"), "", 3000),
-    Server(("next", "start"), "", 3000),
-    Server(("nuxt", "dev"), "", 3000),
-    Server(("nuxi", "dev"), "", 3000),
-    Server(("react-scripts", "start"), "", 3000),
-    Server(("rails", "server"), "", 3000),
-    Server(("rails", "s"), "", 3000),
-    Server(("puma",), "", 9292),
-    Server(("parcel",), "", 1234),
+    Server(("next", "dev")),
+    Server(("next", "start")),
+    Server(("nuxt", "dev")),
+    Server(("nuxi", "dev")),
+    Server(("react-scripts", "start")),
+    Server(("rails", "server")),
+    Server(("rails", "s")),
+    Server(("puma",)),
+    Server(("parcel",)),
 )
 _SEPARATORS = re.compile(r"[;&|()\n]+")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _LAUNCHERS = frozenset(
-    [
-        "npx",
-        "bunx",
-        "pnpx",
-        "dlx",
-        "exec",
-        "pnpm",
-        "yarn",
-        "npm",
-        "bun",
-        "run",
-        "x",
-        "uv",
-        "poetry",
-        "python",
-        "python3",
-        "php",
-        "env",
-        "dotenv",
-        "dotenvx",
-        "cross-env",
-        "nohup",
-        "time",
-        "--",
-        "-m",
-        "node",
-    ]
+    """
+    npx bunx pnpx dlx exec pnpm yarn npm bun run x uv poetry python
+    python3 php env dotenv dotenvx cross-env nohup time -- -m node
+    """.split()
 )
 _VALUED = frozenset(["--filter", "-F", "-C", "--dir", "--cwd", "--workspace", "--prefix", "--package", "-p", "-u"])
 """Options of launchers that take the next word; in their `--filter=site` form it is one word anyway."""

@@ -56,19 +56,10 @@ class Value(Struct, eq=False):
         """Return where `key` is written, or where the mapping begins."""
         return self.keys.get(key, self.place)
 
-    def place_of(self, fragment: str, skip: int = 0) -> Place:
-        """Return where the text `fragment` stands in this scalar, or where the scalar begins.
-
-        `skip` occurrences are passed over.
-        """
-        if self.source is None:
-            return self.place
-        at = self.start - 1
-        for _ in range(skip + 1):
-            at = self.source.text.find(fragment, at + 1, self.end)
-            if at < 0:
-                return self.place
-        return self.source.place(at)
+    def place_of(self, fragment: str) -> Place:
+        """Return where the text `fragment` first stands in this scalar, or where the scalar begins."""
+        at = -1 if self.source is None else self.source.text.find(fragment, self.start, self.end)
+        return self.place if self.source is None or at < 0 else self.source.place(at)
 
 
 def unwrap(value: Value) -> Any:

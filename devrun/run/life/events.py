@@ -33,14 +33,6 @@ class Phase(enum.Enum):
 FINAL_PHASES = frozenset({Phase.EXITED, Phase.FAILED, Phase.STOPPED})
 
 
-class Level(enum.Enum):
-    """How loud an announcement is."""
-
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
 class Spawned(Struct, frozen=True):
     """The main process of a service runs."""
 
@@ -201,7 +193,6 @@ class Announce(Struct, frozen=True):
 
     name: str | None
     text: str
-    level: Level = Level.INFO
 
 
 class Finish(Struct, frozen=True):

@@ -35,7 +35,7 @@ from typing import Any
 
 from devrun.config.project import Condition, ReadyKind, RestartPolicy, Service
 from devrun.run.life import events as ev
-from devrun.run.life.events import Effect, Event, Level, Phase
+from devrun.run.life.events import Effect, Event, Phase
 from devrun.run.life.servicestate import ServiceState, Then, is_over, restart_cap, restart_delay
 from devrun.run.life.turn import Ending, RunState, Turn
 
@@ -143,7 +143,7 @@ def _restart(turn: Turn, each: ServiceState, code: int, text: str) -> None:
         delay = restart_delay(each.service, each.streak)
         turn.want_stop(name, Then.RESTART)
         turn.change(name, delay=delay)
-        turn.announce(name, f"{text}: restart {each.streak + 1} of {cap} in {delay:g} s", Level.WARNING)
+        turn.announce(name, f"{text}: restart {each.streak + 1} of {cap} in {delay:g} s")
     elif cap == 0:
         turn.fail(name, code, text)
     else:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from devrun.config.project import Condition
 from devrun.run.life import events as ev
-from devrun.run.life.events import Effect, Level, Phase
+from devrun.run.life.events import Effect, Phase
 from devrun.run.life.servicestate import ServiceState, Then, is_over, is_satisfied
 
 _WHY_NOT = {Phase.FAILED: "failed", Phase.EXITED: "has ended", Phase.STOPPED: "is stopped"}
@@ -58,9 +58,9 @@ class Turn:
         self.services[name] = changed = replace(self.services[name], **fields)
         return changed
 
-    def announce(self, name: str, text: str, level: Level = Level.INFO) -> None:
+    def announce(self, name: str, text: str) -> None:
         """Tell people about a service."""
-        self.effects.append(ev.Announce(name, text, level))
+        self.effects.append(ev.Announce(name, text))
 
     def dependents(self, name: str) -> tuple[str, ...]:
         """Return everybody who needs `name`, directly or not."""
@@ -118,7 +118,7 @@ class Turn:
             self.change(name, phase=Phase.FAILED, detail=message)
         if code != 0:
             self.failures[name] = Ending(code, message)
-        self.announce(name, message, Level.ERROR if code != 0 else Level.INFO)
+        self.announce(name, message)
         if each.service.essential and (each.was_ready or not each.by_verb):
             self.end_run(code, message)
 
@@ -210,7 +210,7 @@ class Turn:
         self.change(name, phase=phase, is_blocked=True, detail=reason)
         if phase is Phase.FAILED:
             self.failures[name] = Ending(1, reason)
-        self.announce(name, reason, Level.WARNING)
+        self.announce(name, reason)
 
     def _start(self, name: str) -> None:
         old = self.services[name]
