@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 from devrun.decide import commandline, programs
 from devrun.decide.context import Context
 from devrun.decide.fate import Fate, judge
-from devrun.model import Evidence, Liveness, ProcessRecord, Situation, Strength
+from devrun.model import Evidence, Liveness, ProcessRecord, Situation, Strength, Surroundings
 
 GUARDS = frozenset({Situation.GUARD, Situation.GUARD_FORCE})
 SWEEP = frozenset({Situation.SWEEP})
@@ -108,16 +108,33 @@ def started_here(record: ProcessRecord, context: Context, /) -> Evidence | None:
     """Was started in the worktree asked about and went elsewhere (`mint dev` moves to the home directory).
 
     `PWD` at exec and `INIT_CWD`, or else the script, all point here; where none of them points into
-    any worktree, the chain of servers and wrappers above it decides.  Standing in a sibling outweighs all.
+    any worktree, the chain of servers and wrappers above it decides.  Standing in another live worktree
+    outweighs all: `make -C` and agents hand on a PWD that is not true.
     """
     place, environment = context.where(record), record.environment
     if context.worktree is None or environment is None or environment.pwd is None:
         return None
-    if place is None or context.is_sibling(place):
+    if place is None or _is_at_home_in(place, record, context):
         return None
     origins = [origin for origin in context.origins.get(record.identity, ()) if origin.root is not None]
     here = all(context.is_here(origin) for origin in origins) if origins else _parents_stand_here(record, context)
     return Evidence("started-here", Strength.HINT, f"was started in `{context.worktree.root}`") if here else None
+
+
+def _is_at_home_in(place: Surroundings, record: ProcessRecord, context: Context) -> bool:
+    """Say whether where a process stands is another live worktree that it may be the server of.
+
+    The repository around ours is none (dotfiles kept in the home folder), nor is one that a process with
+    the `match` went to from a script that lies elsewhere.
+    """
+    if context.is_sibling(place):
+        return True
+    if context.worktree is None or place.root is None or place.live is False or context.is_here(place):
+        return False
+    inside = place.root.rstrip("/") + "/"
+    if context.worktree.root.startswith(inside):
+        return False
+    return (record.script or inside).startswith(inside) or command_matches(record, context) is None
 
 
 def started_in_gone_worktree(record: ProcessRecord, context: Context, /) -> Evidence | None:

@@ -122,6 +122,14 @@ def test_the_docs_server_of_a_worktree_that_is_gone_is_stopped_though_it_moved_h
     assert lives(children[1].process)
 
 
+def test_the_server_of_another_repository_is_a_stranger_though_its_pwd_is_ours(state, here, make_repository, listener):
+    other = make_repository("other")
+    theirs = listener(other.path, env={"PWD": here.root, "INIT_CWD": here.root})  # as `make -C ../other dev` starts it
+    service = only(guard(state, here, [a_target(theirs.facts["port"])]))
+    assert [each.reason for each in service.blockers] == ["stranger"]
+    assert lives(theirs.process)
+
+
 def test_a_siblings_server_is_refused_and_named(state, repository, here, listener):
     sibling = repository.worktree("feature-x")
     theirs = listener(sibling)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from devrun.decide.classify import classify, decide
-from devrun.decide.context import Tree
+from devrun.decide.context import Target, Tree
 from devrun.model import (
     Cwd,
     Folder,
@@ -109,6 +109,25 @@ def test_the_docs_server_that_moved_home_is_known_by_where_it_was_started():
     assert row(context).verdict is Verdict.STOP
     dotfiles = msgspec.structs.replace(LIVE_HERE, root="/home/me", identity="/home/me/.git", repository="/home/me/.git")
     assert row(msgspec.structs.replace(context, surroundings={identity(200): dotfiles})).verdict is Verdict.STOP
+
+
+@pytest.mark.parametrize("script", ["/other/start.js", None, "/usr/lib/start.js"])
+def test_the_server_of_another_repository_is_not_of_the_worktree_that_its_pwd_names(script):
+    other = Surroundings("/other", Folder.PRESENT, "/other", "/other/.git", "/other/.git", live=True, has_checkout=True)
+    record = a_process(environment=ProcessEnvironment(pwd=HERE), script=script, argv=("node", "start.js"))
+    context = a_context(
+        record,
+        situation=GUARD,
+        default_place=other,
+        listeners=PORT,
+        origins={identity(200): (LIVE_HERE,)},
+        target=Target("web", frozenset({3000})),
+    )
+    assert (row(context).verdict, row(context).reason) == (Verdict.SPARE, "stranger")
+    matched = msgspec.structs.replace(context, target=Target("web", match="start.js"))
+    assert row(matched).verdict is (Verdict.STOP if script == "/usr/lib/start.js" else Verdict.SPARE)
+    around = msgspec.structs.replace(other, path="/", root="/", identity="/.git", repository="/.git")
+    assert row(msgspec.structs.replace(context, surroundings={identity(200): around})).verdict is Verdict.STOP
 
 
 def test_the_siblings_docs_server_that_moved_home_lives():
