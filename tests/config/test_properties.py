@@ -34,12 +34,12 @@ from devrun.config.project import (
     Suspect,
     SweepSettings,
 )
-from devrun.config.render import render_project
 from devrun.config.schema import services_schema
 from devrun.config.value import unwrap
 from devrun.errors import ConfigError
 from devrun.ports.names import variable_stem
 from tests.config.test_services_yaml import DESIGN
+from tests.support.projects import render_project
 from tests.support.readme import ROOT
 
 SCHEMA = jsonschema.Draft202012Validator(services_schema())
@@ -149,7 +149,9 @@ def load(root, text):
 
 def without_places(project):
     services = {name: msgspec.structs.replace(each, place=None) for name, each in project.services.items()}
-    return msgspec.structs.replace(project, services=services)
+    registries = tuple(msgspec.structs.replace(each, place=None) for each in project.sweep.registries)
+    sweep = msgspec.structs.replace(project.sweep, registries=registries)
+    return msgspec.structs.replace(project, services=services, sweep=sweep)
 
 
 @given(projects())
