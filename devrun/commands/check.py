@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from devrun.config.advice import advise
+from devrun.config.advice import Advice, advise, wrong_expressions
 from devrun.config.load import load_project
 from devrun.config.problems import InvalidConfigError
+from devrun.config.project import Project
 from devrun.errors import ConfigError
 from devrun.report.console import Output
 from devrun.system.folders import current_folder
@@ -25,13 +26,17 @@ def run(output: Output, *, file: str | None = None) -> int:
     except ConfigError as error:
         problems = [_row(error.where, error.message, error.hint, "error")]
     else:
-        problems = [
-            _row(str(each.place or project.file), each.message, each.hint, "warning") for each in advise(project)
-        ]
-        count = len(project.services)
-        output.say(f"{os.path.basename(project.file)}: {count} service{'s' if count != 1 else ''}, {_tally(problems)}")
+        problems = [_advised(each, project, "error") for each in wrong_expressions(project)]
+        if not problems:
+            problems = [_advised(each, project, "warning") for each in advise(project)]
+            count = f"{len(project.services)} service{'s' if len(project.services) != 1 else ''}"
+            output.say(f"{os.path.basename(project.file)}: {count}, {_tally(problems)}")
     output.answer("check", {"problems": problems}, [line for each in problems for line in _lines(output, each)])
     return CONFIGURATION_CODE if any(each["severity"] == "error" for each in problems) else 0
+
+
+def _advised(each: Advice, project: Project, severity: str) -> dict[str, Any]:
+    return _row(str(each.place or project.file), each.message, each.hint, severity)
 
 
 def _row(where: str | None, message: str, hint: str | None, severity: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is allowed but probably not meant: the warnings of `devrun check`."""
+"""What is allowed but probably not meant: the warnings of `devrun check`, and what only it finds wrong."""
 
 from __future__ import annotations
 
@@ -24,6 +24,22 @@ class Advice(NamedTuple):
 def advise(project: Project) -> tuple[Advice, ...]:
     """Return every warning about a project that loaded well, in the order of the rules below."""
     return tuple(advice for rule in RULES for advice in rule(project))
+
+
+def wrong_expressions(project: Project) -> Iterator[Advice]:
+    """Yield the registries whose JMESPath is none: an error, which loading a project is too cheap to find."""
+    if not project.sweep.registries:
+        return
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+
+    for registry in project.sweep.registries:
+        try:
+            jmespath.compile(registry.pids)
+        except JMESPathError as error:
+            reason = (str(error) or "it cannot be read").splitlines()[0].rstrip(":.")
+            message = f"`pids` of the registry `{registry.name}` is no JMESPath: {reason}"
+            yield Advice(registry.place, message, '`pids: "terminals[].pid"`')
 
 
 def _aliases(project: Project) -> Iterator[Advice]:

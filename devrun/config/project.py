@@ -140,7 +140,10 @@ class PortSettings(Struct, frozen=True):
 
 
 class Registry(Struct, frozen=True):
-    """An authority that lists the live pids of its kind; exactly one of url, command, file."""
+    """An authority that lists the live pids of its kind; exactly one of url, command, file.
+
+    `pids` is a JMESPath, and `place` where it is written.
+    """
 
     name: str
     match: str
@@ -150,6 +153,7 @@ class Registry(Struct, frozen=True):
     file: str | None = None
     grace: float = 60.0
     allow_hosts: tuple[str, ...] = ()
+    place: Place | None = None
 
 
 class Suspect(Struct, frozen=True):

@@ -69,6 +69,7 @@ def _registry(
         file=live.file,
         grace=seconds(entry.grace, 60.0),
         allow_hosts=names_of(entry.allow_hosts),
+        place=where("registries", index, "live", "pids"),
     )
 
 

@@ -54,6 +54,18 @@ def test_warnings_leave_the_exit_code_alone(here, capsys):
     assert "warning: services.yaml:1:12: `vite` of `a` does not read PORT\nhint: " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("pids", ["terminals[.pid", "[", "a b", "`1"])
+def test_an_expression_of_a_registry_that_is_none_is_an_error(here, capsys, pids):
+    live = json.dumps({"url": "http://127.0.0.1:1/", "pids": pids})
+    registries = f"sweep:\n  registries:\n  - {{name: r, match: m, live: {live}}}\n"
+    (here / "services.yaml").write_text(SERVICES + registries)
+    assert main(["check", "--json"]) == 2
+    (problem,) = answer(capsys)["data"]["problems"]
+    assert problem["severity"] == "error"
+    assert problem["where"] == f"services.yaml:4:{3 + registries.splitlines()[2].index(json.dumps(pids)) - 2}"
+    assert problem["message"].startswith("`pids` of the registry `r` is no JMESPath: ")
+
+
 def test_another_file_can_be_checked(here, capsys):
     (here / "Procfile.dev").write_text("web x\n")
     assert main(["check", "-f", "Procfile.dev"]) == 2
