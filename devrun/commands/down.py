@@ -10,13 +10,11 @@ from devrun.workspace import find_worktree
 
 
 def run(output: Output, *, file: str | None) -> int:
-    """End the run and wait for its end; without one there is nothing to do."""
+    """End the run and wait for its end; without one there is nothing to do, and nothing is said."""
     worktree = find_worktree(file)
     ended: dict[str, str] = {}
     with open_state(create=False) as state:
         found = find_run(state, worktree)
-        if found is None:
-            output.say(f"nothing is running in `{worktree.root}`")
         while found is not None:
             answer = end_run(state, found)
             if answer is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from devrun.errors import DevrunError, NotReadyError, RefusedError, UsageError
 from devrun.model import PortSet, RunRecord
 from devrun.ports.ledger import known
@@ -12,7 +14,7 @@ from devrun.report.services import state_lines
 from devrun.run.output.lastwords import last_words
 from devrun.run.talk import protocol
 from devrun.run.talk.changing import find_names
-from devrun.run.talk.client import ask
+from devrun.run.talk.client import SilentError, UnreachableError, ask
 from devrun.run.talk.live import require_run, wait_until_over
 from devrun.run.talk.overview import look_at
 from devrun.run.talk.protocol import Ask, ServiceStatus
@@ -26,15 +28,22 @@ END_PATIENCE = 15.0
 def run(output: Output, *, services: list[str], timeout: float | None, file: str | None) -> int:
     """Wait; 0 when all are ready or completed, 124 not in time, else the code of who failed."""
     check_timeout(timeout)
+    began = time.monotonic()
     with open_state(create=False) as state:
         worktree = find_worktree(file)
         found = require_run(state, worktree)
         names: tuple[str, ...] = ()
         try:
-            names = find_names(services, (each.name for each in ask(found, Ask(protocol.STATUS)).services))
-            answer = ask(found, Ask(protocol.WAIT, names=names), timeout=timeout)
+            there = ask(found, Ask(protocol.STATUS), timeout=timeout).services
+            names = find_names(services, (each.name for each in there))
+            left = None if timeout is None else max(0.0, began + timeout - time.monotonic())
+            answer = ask(found, Ask(protocol.WAIT, names=names), timeout=left)
         except UsageError:
             raise
+        except SilentError as error:
+            if timeout is None:
+                raise
+            raise NotReadyError(f"not ready after {timeout:g} s: {error.message}", hint=error.hint) from error
         except NotReadyError as error:
             raise _late(found, names, timeout) from error
         except DevrunError as error:
@@ -54,7 +63,10 @@ def _has_completed(each: ServiceStatus) -> bool:
 
 
 def _late(found: RunRecord, names: tuple[str, ...], timeout: float | None) -> NotReadyError:
-    services = ask(found, Ask(protocol.STATUS)).services
+    try:
+        services = ask(found, Ask(protocol.STATUS)).services
+    except UnreachableError as error:
+        return NotReadyError(f"not ready after {timeout:g} s: {error.message}", hint=error.hint)
     late = [each for each in services if (not names or each.name in names) and not each.ready]
     waiting = ", ".join(f"`{each.name}` ({each.state})" for each in late if not _has_completed(each))
     return NotReadyError(f"not ready after {timeout:g} s: {waiting}", hint="`devrun logs`")

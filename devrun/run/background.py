@@ -16,7 +16,7 @@ from devrun.model import ProcessIdentity, RunRecord
 from devrun.run.launch import run_to_end
 from devrun.run.plan import STOP_MARGIN, RunPlan, RunResult
 from devrun.run.talk import protocol
-from devrun.run.talk.client import ask
+from devrun.run.talk.client import SilentError, ask
 from devrun.run.talk.live import end_run
 from devrun.run.talk.protocol import Answer, Ask
 from devrun.state import open_state
@@ -25,6 +25,9 @@ from devrun.system.locks import FileLock
 from devrun.system.processes import identify
 
 _POLL = 0.02
+START_PATIENCE = 60.0
+"""Seconds for a run to answer while it starts everything.  Shorter takes a start on a loaded machine
+for a hang, and ends it; longer waits for a supervisor that somebody stopped."""
 EXPLAINED = 0.5
 """Seconds beyond `--timeout` for the run itself to give up: it knows what it waited for."""
 _LOST = RunResult(70, "the run was lost while it started", hint="`devrun doctor`", is_error=True)
@@ -62,11 +65,14 @@ class Background:
         self, record: RunRecord, *, ready: bool, until: float | None, timeout: float | None
     ) -> Answer | RunResult:
         try:
-            answer = ask(record, Ask(protocol.STATUS))
+            left = None if until is None else max(0.0, until - time.monotonic())
+            answer = ask(record, Ask(protocol.STATUS), timeout=START_PATIENCE if left is None else left)
             if ready and not answer.stopping:
                 left = None if until is None else max(0.0, until - time.monotonic())
                 answer = ask(record, Ask(protocol.WAIT), timeout=left)
-        except NotReadyError:
+        except (NotReadyError, SilentError):
+            if timeout is None:
+                raise
             return self._give_up(record, timeout)
         except DevrunError:  # it hung up, or is stopping: it says itself why
             if not select.select([self._result], [], [], self._plan.grace + STOP_MARGIN)[0]:
@@ -106,11 +112,14 @@ class Background:
         if self._keeper is not None and send_to(self._keeper, signal.SIGTERM):
             self.ended()
 
-    def _give_up(self, record: RunRecord, timeout: float | None) -> RunResult:
+    def _give_up(self, record: RunRecord, timeout: float) -> RunResult:
         from devrun.run.output.lastwords import last_words
 
-        late = [each for each in ask(record, Ask(protocol.STATUS)).services if not each.ready]
-        waiting = ", ".join(f"`{each.name}` ({each.state})" for each in late)
+        try:
+            late = [each for each in ask(record, Ask(protocol.STATUS)).services if not each.ready]
+        except SilentError:
+            late = []
+        waiting = ", ".join(f"`{each.name}` ({each.state})" for each in late) or "the run does not answer"
         with open_state(path=self._plan.state_path) as state:
             words = last_words(state, record, [each.name for each in late])
             end_run(state, record)

@@ -164,7 +164,7 @@ def test_down_is_idempotent_and_quiet(session):
     assert session.handshake.wait_gone()
     again = session("down")
     assert (again.returncode, again.stdout) == (0, "")
-    assert "nothing is running" in again.stderr
+    assert again.stderr == ""
     assert session.json("down") == {"services": []}
 
 
@@ -395,6 +395,22 @@ def test_down_ends_a_run_whose_supervisor_does_not_answer(session):
         assert session.handshake.wait_gone()
     finally:
         os.unlink(folder)
+
+
+def test_a_stopped_supervisor_keeps_nobody_waiting_and_down_ends_the_run(session):
+    session.services(web="listener")
+    session.json("up", "-d", "--wait")
+    psutil.Process(session.json("ps")["run"]["supervisor"]).suspend()
+    late = session("wait", "--timeout", "0.5")
+    assert late.returncode == 124
+    assert late.stderr == (
+        f"error: not ready after 0.5 s: the run in `{session.path}` does not answer\nhint: `devrun down` ends it\n"
+    )
+    shown = session("ps")
+    assert shown.returncode == 1
+    assert "does not answer\nhint: `devrun down` ends it" in shown.stderr
+    assert session("down").returncode == 0
+    assert session.handshake.wait_gone()
 
 
 def test_fifty_agents_at_once(session):

@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from devrun.config.project import Service
 from devrun.config.select import instances, select_services
+from devrun.errors import DevrunError
 from devrun.model import PortSet, RunRecord
 from devrun.run.environment import common_environment, prepare_services
 from devrun.run.life.events import FINAL_PHASES
+from devrun.run.plan import STOP_MARGIN
 from devrun.run.start import Request
 from devrun.run.talk import protocol
 from devrun.run.talk.client import ask
@@ -33,6 +35,11 @@ class Wanted(NamedTuple):
     def names(self) -> tuple[str, ...]:
         """The names of all that were asked for."""
         return tuple(service.name for service in self.chosen)
+
+    @property
+    def grace(self) -> float:
+        """The longest time that one of them may take to end."""
+        return max((service.stop.timeout for service in self.chosen), default=0.0)
 
     @property
     def missing_names(self) -> tuple[str, ...]:
@@ -71,7 +78,8 @@ def undone(wanted: Wanted) -> Iterator[Addition]:
         yield addition
     finally:
         if not addition.stays and wanted.missing:
-            ask(wanted.run, Ask(protocol.STOP, names=wanted.missing_names))
+            with contextlib.suppress(DevrunError):  # what went wrong before is what people have to hear
+                ask(wanted.run, Ask(protocol.STOP, names=wanted.missing_names), timeout=wanted.grace + STOP_MARGIN)
 
 
 def add_services(wanted: Wanted, ports: PortSet, *, wait: bool, timeout: float | None) -> Answer:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 from devrun.model import RunRecord
 from devrun.run.talk import protocol
-from devrun.run.talk.client import UnreachableError, ask, connect, read_line, send
+from devrun.run.talk.client import UnreachableError, ask, connect, read_first_line, send
 from devrun.run.talk.keys import DetachKey, split_at_key
 from devrun.run.talk.protocol import Ask, decode_answer
 from devrun.run.tether import terminal_size
@@ -37,8 +37,12 @@ class Attached:
         self._stdin = stdin
         self._stdout = stdout
         self._connection = connect(run)
-        send(self._connection, Ask(protocol.ATTACH, names=(service,), size=self._size()))
-        line, self._early = read_line(self._connection)
+        try:
+            send(self._connection, Ask(protocol.ATTACH, names=(service,), size=self._size()))
+            line, self._early = read_first_line(run, self._connection)
+        except BaseException:
+            self._connection.close()
+            raise
         answer = decode_answer(line)
         if answer.error is not None:
             self._connection.close()

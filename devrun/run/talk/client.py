@@ -13,6 +13,9 @@ from devrun.run.talk.protocol import LONGEST_LINE, Answer, Ask, decode_answer, e
 CONNECT_PATIENCE = 5.0
 """Seconds for a supervisor to take a request: it may be in the middle of a guard.  Longer looks like
 a hang; shorter calls a busy run unreachable."""
+ANSWER_PATIENCE = 10.0
+"""Seconds for an answer that needs no waiting: the supervisor may be in the middle of a guard, on a
+loaded machine.  Longer looks like a hang where somebody stopped it; shorter gives up on a busy one."""
 _CHUNK = 65536
 
 
@@ -20,16 +23,24 @@ class UnreachableError(DevrunError):
     """The run is alive and its control socket does not answer."""
 
 
-def ask(run: RunRecord, question: Ask, *, timeout: float | None = None) -> Answer:
-    """Ask a run and return its answer, waiting `timeout` seconds for it (None: for ever).
+class SilentError(UnreachableError):
+    """The run takes questions and says nothing: its supervisor hangs, or was stopped."""
 
+
+def ask(run: RunRecord, question: Ask, *, timeout: float | None = None) -> Answer:
+    """Ask a run and return its answer, waiting `timeout` seconds for it.
+
+    Without a time-out, what is answered at once is waited for with patience, the rest for ever.
     Raises UnreachableError when nobody listens, VersionError when the two do not understand each
-    other, NotReadyError (124) at the time-out, and DevrunError with the run's own words when it
-    refuses.
+    other, SilentError or NotReadyError (124) at the time-out, and DevrunError with the run's own
+    words when it refuses.
     """
     with connect(run) as connection:
         send(connection, question)
-        line, _ = read_line(connection, timeout=timeout)
+        if question.is_answered_at_once:
+            line, _ = read_first_line(run, connection, timeout=timeout)
+        else:
+            line, _ = read_line(connection, timeout=timeout)
     answer = decode_answer(line)
     if answer.error is not None:
         raise DevrunError(answer.error, hint=answer.hint)
@@ -60,7 +71,15 @@ def send(connection: socket.socket, question: Ask) -> None:
     try:
         connection.sendall(encode(question))
     except OSError as error:
-        raise UnreachableError(f"the run hung up: {error.strerror}") from error
+        raise UnreachableError(f"the run hung up: {error.strerror or error}") from error
+
+
+def read_first_line(run: RunRecord, connection: socket.socket, *, timeout: float | None = None) -> tuple[bytes, bytes]:
+    """Return the answer that a run has ready, and what came after it.  Raises SilentError, UnreachableError."""
+    try:
+        return read_line(connection, timeout=ANSWER_PATIENCE if timeout is None else timeout)
+    except NotReadyError as error:
+        raise SilentError(f"the run in `{run.worktree}` does not answer", hint="`devrun down` ends it") from error
 
 
 def read_line(connection: socket.socket, *, timeout: float | None = None) -> tuple[bytes, bytes]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from devrun.run.talk.protocol import Answer
 
 _POLL = 0.05
+_HEARD_PATIENCE = 5.0
+"""Seconds for a run to say that it hears at all.  Shorter signals one that is only busy, which ends it
+as well; longer makes people wait for one that somebody stopped."""
 _DOWN_PATIENCE = 30.0
 """Seconds for a run to end after it agreed to.  Shorter gives up on services with a long grace;
 longer leaves a hanging run to the person for no reason: the keeper steps in after its own time."""
@@ -60,6 +63,7 @@ def end_run(state: State, run: RunRecord) -> Answer | None:
 
     answer = None
     try:
+        ask(run, Ask(protocol.STATUS), timeout=_HEARD_PATIENCE)
         answer = ask(run, Ask(protocol.DOWN), timeout=_DOWN_PATIENCE)
     except DevrunError:  # unreachable, of another version, or no answer in time
         _signal(run, signal.SIGTERM)

@@ -11,26 +11,31 @@ import socket
 from types import TracebackType
 from typing import Self
 
-from devrun.errors import DevrunError
+from devrun.errors import DevrunError, NotReadyError
 from devrun.model import PortSet, RunRecord
 from devrun.run.background import Background, start_in_background
 from devrun.run.plan import RunPlan, RunResult
 from devrun.run.talk import protocol
 from devrun.run.talk.adding import Wanted, add_services
-from devrun.run.talk.client import connect, read_line, send
-from devrun.run.talk.protocol import Answer, Ask, decode_answer
+from devrun.run.talk.client import UnreachableError, connect, read_first_line, read_line, send
+from devrun.run.talk.protocol import Answer, Ask, VersionError, decode_answer
 from devrun.system.locks import FileLock
+
+RETURN_PATIENCE = 20.0
+"""Seconds beyond the grace for a run to say that what was borrowed is down.  Shorter leaves services
+that are only slow to end; longer waits for a supervisor that somebody stopped."""
 
 
 class Loan:
     """A claim on services of a run; a context manager that gives it back."""
 
-    def __init__(self, run: RunRecord, names: tuple[str, ...], borrowed: tuple[str, ...]) -> None:
-        """Claim `names`; those in `borrowed` are stopped when nobody claims them any more."""
+    def __init__(self, run: RunRecord, names: tuple[str, ...], borrowed: tuple[str, ...], *, grace: float) -> None:
+        """Claim `names`; those in `borrowed` are stopped when nobody claims them any more, which takes up to `grace`."""
+        self._patience = grace + RETURN_PATIENCE
         self._connection: socket.socket | None = connect(run)
         try:
             send(self._connection, Ask(protocol.HOLD, names=names, borrowed=borrowed))
-            read_line(self._connection)
+            read_first_line(run, self._connection)
         except BaseException:
             self._connection.close()
             raise
@@ -44,13 +49,16 @@ class Loan:
         self.give_back()
 
     def give_back(self) -> Answer | None:
-        """End the claim and wait until what was borrowed is down; None when the run hung up.  Again does nothing."""
+        """End the claim and wait until what was borrowed is down; None when the run hung up.  Again does nothing.
+
+        Raises NotReadyError when the run says nothing for longer than that can take.
+        """
         connection, self._connection = self._connection, None
         if connection is None:
             return None
-        with connection, contextlib.suppress(OSError, DevrunError):
+        with connection, contextlib.suppress(OSError, UnreachableError, VersionError):
             connection.shutdown(socket.SHUT_WR)
-            return decode_answer(read_line(connection)[0])
+            return decode_answer(read_line(connection, timeout=self._patience)[0])
         return None
 
 
@@ -60,6 +68,7 @@ class NewRun:
     def __init__(self, plan: RunPlan, starting: FileLock) -> None:
         """Start it; `starting` is the worktree's lock.  No database may be open here."""
         self._names = tuple(service.name for service in plan.services)
+        self._grace = plan.grace
         self._background: Background = start_in_background(plan, starting)
         self._loan: Loan | None = None
 
@@ -73,7 +82,11 @@ class NewRun:
         if self._loan is None:
             self._background.abandon()
             return
-        answer = self._loan.give_back()
+        try:
+            answer = self._loan.give_back()
+        except NotReadyError:  # it hangs: its keeper ends it
+            self._background.abandon()
+            return
         if answer is None or answer.stopping:
             self._background.ended()
 
@@ -82,7 +95,7 @@ class NewRun:
         record = self._background.published()
         if record is not None:
             with contextlib.suppress(DevrunError):  # it is ending already: it says itself why, when it is waited for
-                self._loan = Loan(record, self._names, ())
+                self._loan = Loan(record, self._names, (), grace=self._grace)
         return self._background.wait(ready=True, timeout=timeout)
 
 
@@ -92,7 +105,7 @@ class JoinedRun:
     def __init__(self, wanted: Wanted, ports: PortSet) -> None:
         self._wanted = wanted
         self._ports = ports
-        self._loan = Loan(wanted.run, wanted.names, wanted.missing_names)
+        self._loan = Loan(wanted.run, wanted.names, wanted.missing_names, grace=wanted.grace)
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +113,8 @@ class JoinedRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._loan.give_back()
+        with contextlib.suppress(NotReadyError):  # it hangs: what was borrowed ends when it goes on
+            self._loan.give_back()
 
     def wait_ready(self, timeout: float | None) -> Answer:
         """Start what is missing and wait for readiness; raises NotReadyError (124) at the time-out."""

@@ -28,7 +28,7 @@ from devrun.system.processes import Column, read_details, read_snapshot
 from devrun.worktrees.locate import root_of
 
 ANSWER_PATIENCE = 5.0
-"""Seconds for a supervisor to say how it is: it may be in the middle of a guard."""
+"""Seconds for a supervisor to say how it is: `ps --all` asks one after the other, and shows it all the same."""
 _NO_PORTS = PortSet(slot=0, offset=0, ports={})
 
 

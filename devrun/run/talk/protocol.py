@@ -59,6 +59,11 @@ class Ask(Struct, frozen=True):
     borrowed: tuple[str, ...] = ()
     waits: bool = True
 
+    @property
+    def is_answered_at_once(self) -> bool:
+        """Whether the answer does not wait for any service."""
+        return self.verb in {STATUS, KEEP, RESIZE, ATTACH, HOLD} or (self.verb == ADD and not self.waits)
+
 
 class ServiceStatus(Struct, frozen=True):
     """One service as the supervisor sees it.
@@ -138,7 +143,7 @@ def _decode(line: bytes, kind: type[_Message], decoder: msgspec.json.Decoder[_Me
     try:
         return decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise VersionError(f"not a {kind.__name__.lower()} of devrun: {error}") from error
+        raise VersionError(f"not an {kind.__name__.lower()} of devrun: {error}") from error
 
 
 _Message = TypeVar("_Message", Ask, Answer)

@@ -1,0 +1,111 @@
+"""Who talks to a run that takes questions and says nothing (its supervisor was stopped) hears so, and goes on."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from devrun.errors import NotReadyError
+from devrun.model import RunRecord
+from devrun.run.talk import client, loan, protocol
+from devrun.run.talk.attaching import Attached
+from devrun.run.talk.client import SilentError, ask
+from devrun.run.talk.keys import parse_key
+from devrun.run.talk.loan import Loan
+from devrun.run.talk.protocol import Answer, Ask, encode
+
+PATIENCE = 0.05
+
+
+@pytest.fixture
+def listener(tmp_path, monkeypatch):
+    """A socket that is listened on and never accepted from: the kernel takes connections and questions."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(client, "ANSWER_PATIENCE", PATIENCE)
+    monkeypatch.setattr(loan, "RETURN_PATIENCE", PATIENCE)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("run.sock")
+        listening.listen()
+        yield listening
+
+
+@pytest.fixture
+def run():
+    return RunRecord(
+        id="x",
+        worktree="/w",
+        worktree_identity="/w",
+        keeper=None,
+        supervisor=None,
+        boot_id="b",
+        started_at=0.0,
+        detached=True,
+        owner=None,
+        socket="run.sock",
+    )
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Ask(protocol.STATUS),
+        Ask(protocol.KEEP, names=("web",)),
+        Ask(protocol.RESIZE, names=("web",), size=(1, 1)),
+        Ask(protocol.ADD, waits=False),
+    ],
+    ids=lambda question: question.verb,
+)
+def test_what_needs_no_waiting_is_not_waited_for_for_ever(listener, run, question):
+    with pytest.raises(SilentError, match="the run in `/w` does not answer") as caught:
+        ask(run, question)
+    assert caught.value.hint == "`devrun down` ends it"
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("verb", [protocol.WAIT, protocol.DOWN, protocol.STOP, protocol.START, protocol.RESTART])
+def test_what_may_take_its_time_ends_at_its_own_timeout(listener, run, verb):
+    with pytest.raises(NotReadyError, match=r"no answer after 0\.05 s"):
+        ask(run, Ask(verb), timeout=PATIENCE)
+
+
+def test_attach_does_not_wait_for_ever(listener, run):
+    with pytest.raises(SilentError):
+        Attached(run, "web", key=parse_key("ctrl-]"))
+
+
+def test_a_loan_is_not_taken_for_ever(listener, run):
+    with pytest.raises(SilentError):
+        Loan(run, ("web",), (), grace=0)
+
+
+@pytest.fixture
+def lent(run, monkeypatch):
+    """A loan, and the run's end of it."""
+    ours, theirs = socket.socketpair()
+    monkeypatch.setattr(loan, "connect", lambda _: ours)
+    monkeypatch.setattr(loan, "RETURN_PATIENCE", PATIENCE)
+    theirs.sendall(encode(Answer()))
+    with theirs, Loan(run, ("web",), (), grace=0) as taken:
+        yield taken, theirs
+
+
+def test_a_loan_is_not_given_back_for_ever(lent):
+    taken, _ = lent
+    with pytest.raises(NotReadyError):
+        taken.give_back()
+    assert taken.give_back() is None
+
+
+def test_a_loan_of_a_run_that_hung_up_is_given_back(lent):
+    taken, theirs = lent
+    theirs.close()
+    assert taken.give_back() is None
+
+
+def test_what_the_run_says_at_the_end_of_a_loan_is_heard(lent):
+    taken, theirs = lent
+    theirs.sendall(encode(Answer(stopping=True)))
+    answer = taken.give_back()
+    assert answer is not None
+    assert answer.stopping
