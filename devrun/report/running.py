@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from devrun.config.project import Service
-from devrun.model import StepResult
 from devrun.ports.names import url_of
 from devrun.report.console import Output
 from devrun.run.plan import RunPlan, RunResult
@@ -25,14 +24,6 @@ def _address(plan: RunPlan, service: Service) -> str:
     port = plan.ports.port(service.name)
     named = [f"{name} {url_of(each)}" for name in service.ports if (each := plan.ports.port(service.name, name))]
     return "  ".join([*([url_of(port)] if port else []), *named]) or "-"
-
-
-def stop_lines(results: Iterable[StepResult]) -> Iterator[str]:
-    """Yield what was stopped, why, and how it ended."""
-    for result in results:
-        record = result.step.record
-        ended = f"{result.outcome.value} in {result.seconds:.1f} s"
-        yield f"stopped {record.pid} `{record.title}` ({result.step.detail}): {ended}"
 
 
 def conclude(output: Output, result: RunResult) -> int:

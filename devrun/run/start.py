@@ -20,11 +20,10 @@ from msgspec import Struct
 from devrun.cleanup import guard, sweep, target_of
 from devrun.config.select import select_services
 from devrun.errors import RefusedError
-from devrun.model import RunRecord, Worktree
+from devrun.model import ProcessIdentity, RunRecord, Worktree
 from devrun.ports.ledger import claim
 from devrun.ports.starting import hold_for_start, plain_numbers
-from devrun.report.cleaning import skipped_lines
-from devrun.report.running import stop_lines
+from devrun.report.cleaning import skipped_lines, stop_lines
 from devrun.run import layers
 from devrun.run.environment import common_environment, prepare_services
 from devrun.run.plan import PULSE, STOP_MARGIN, Binding, OutputOptions, RunPlan
@@ -50,7 +49,7 @@ class Request(Struct, frozen=True):
     slot: int | None = None
     taking: bool = False
     detached: bool = False
-    borrowed: bool = False
+    borrower: ProcessIdentity | None = None
     ready_timeout: float | None = None
     output: OutputOptions = OutputOptions()
 
@@ -127,7 +126,7 @@ def make_plan(
         output=request.output,
         binding=binding,
         detached=request.detached,
-        borrowed=request.borrowed,
+        borrower=request.borrower,
         taken=request.taking,
         ready_timeout=request.ready_timeout,
     )
