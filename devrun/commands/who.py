@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from devrun.cleanup.holders import holders_of
 from devrun.errors import UsageError
+from devrun.ports.arithmetic import HIGHEST
 from devrun.ports.ledger import in_use
 from devrun.report.console import Output
 from devrun.report.history import who_data, who_lines
 from devrun.state import State, open_state
 
-_HIGHEST = 65535
-
 
 def run(output: Output, *, port: int) -> int:
     """Name the holders, and beside them the worktrees that the port is leased to."""
-    if not 0 < port <= _HIGHEST:
-        raise UsageError(f"`{port}` is no port", hint=f"a port is a number from 1 to {_HIGHEST}")
+    if not 0 < port <= HIGHEST:
+        raise UsageError(f"`{port}` is no port", hint=f"a port is a number from 1 to {HIGHEST}")
     with open_state(create=False) as state:
         rows, hidden = holders_of(state, port)
         leased = _leased(state, port)

@@ -10,6 +10,7 @@ from devrun.config.problems import Problems, did_you_mean
 from devrun.config.project import Condition, Place, RestartPolicy, Service
 from devrun.config.template_syntax import TemplateError, references
 from devrun.config.templates import check_reference, texts
+from devrun.ports.arithmetic import HIGHEST
 from devrun.ports.names import variable_stem
 
 NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9_.-]*"
@@ -76,8 +77,8 @@ def _check_ports(services: Mapping[str, Service], drafts: Mapping[str, Draft], p
         bases = [(service.port, ("port",))] if service.port is not None else []
         for port, path in (*bases, *((base, ("ports", each)) for each, base in service.ports.items())):
             place = drafts[name].where(*path)
-            if port > 65535:  # noqa: PLR2004 - the largest port
-                problems.add(f"no port above 65535: {port} of `{name}`", place)
+            if port > HIGHEST:
+                problems.add(f"no port above {HIGHEST}: {port} of `{name}`", place)
             elif port in holders:
                 whose = "itself" if holders[port] == name else f"`{holders[port]}`"
                 problems.add(f"`{name}` has the same port as {whose}: {port}", place, hint=f"`{port + 1}`")

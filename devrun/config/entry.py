@@ -18,6 +18,7 @@ from devrun.config.problems import Problems, did_you_mean
 from devrun.config.project import Condition, Dependency, OnForeign, Service, Stdin
 from devrun.config.ready import ready_of
 from devrun.config.shape import DependencyEntry
+from devrun.ports.arithmetic import HIGHEST
 
 _CONDITIONS = {
     "started": Condition.STARTED,
@@ -83,13 +84,13 @@ def _port(draft: Draft, variables: Mapping[str, str], problems: Problems) -> tup
     variable = entry.port_env
     if variable is not None and variables.get(variable):
         text = variables[variable]
-        if re.fullmatch(r"[1-9][0-9]{0,4}", text.strip()) and int(text) <= 65535:  # noqa: PLR2004 - the largest port
+        if re.fullmatch(r"[1-9][0-9]{0,4}", text.strip()) and int(text) <= HIGHEST:
             return int(text) + draft.nth, True
         message = f"the variable `{variable}` is no port: `{text[:40]}`"
         problems.add(message, draft.where("port_env"), hint=f"unset it, or: `export {variable}=3000`")
     if entry.port is not None:
-        if int(entry.port) + draft.nth > 65535:  # noqa: PLR2004 - the largest port
-            problems.add(f"no port above 65535: `{entry.port}`", draft.where("port"))
+        if int(entry.port) + draft.nth > HIGHEST:
+            problems.add(f"no port above {HIGHEST}: `{entry.port}`", draft.where("port"))
         return int(entry.port) + draft.nth, True
     if variable is not None and draft.port is None and variables.get(variable) is None:
         hint = f"give `{draft.name}` a `port:` for when `{variable}` is not set"

@@ -14,6 +14,7 @@ from msgspec import Struct
 from devrun.config.files import Source
 from devrun.config.problems import Problems, did_you_mean
 from devrun.config.project import Place
+from devrun.ports.arithmetic import HIGHEST
 
 FIRST_PORT = 5000
 PORT_STEP = 100
@@ -103,7 +104,7 @@ def expand(lines: Mapping[str, Line], formation: Formation, problems: Problems) 
     for process in expand_processes(commands, concurrency=counts, port=FIRST_PORT):
         base, _, number = process.name.rpartition(".")
         port = int(process.env["PORT"])
-        if port > 65535:  # noqa: PLR2004 - the largest port
+        if port > HIGHEST:
             problems.add(f"no port is left for `{process.name}`: {port}", lines[base].place)
             break
         name = process.name if counts[base] > 1 else base

@@ -11,6 +11,7 @@ from devrun.config.checks import NAME_PATTERN, RESERVED
 from devrun.config.frameworks import find_reader, find_server
 from devrun.config.render import render_document
 from devrun.config.scripts import Package, package_manager, read_package, workspace_packages
+from devrun.ports.arithmetic import HIGHEST
 from devrun.ports.names import variable_stem
 
 HEAD = """\
@@ -86,13 +87,13 @@ def _entry(package: Package, folder: str, manager: str, taken: set[int]) -> dict
 
 def _free(wanted: int, taken: set[int]) -> int:
     """Return a base that no service has; those that are made up differ in their last digit."""
-    if 0 < wanted <= 65535 and wanted not in taken:  # noqa: PLR2004 - the largest port
+    if 0 < wanted <= HIGHEST and wanted not in taken:
         taken.add(wanted)
         return wanted
     digits = {each % 10 for each in taken}
     base = next((each for each in range(FIRST_PORT, FIRST_PORT + 10) if each % 10 not in digits), None)
     if base is None:
-        base = next(each for each in range(FIRST_PORT, 65536) if each not in taken)
+        base = next(each for each in range(FIRST_PORT, HIGHEST + 1) if each not in taken)
     taken.add(base)
     return base
 
