@@ -1,8 +1,4 @@
-"""What `devrun doctor` looks at: one function a complaint, one row a function.  Only reads.
-
-A finding says where, what, what helps next, and how bad it is: `error` (devrun cannot do its work),
-`warning` (something is left over or in the way), `info` (worth knowing, nothing to do).
-"""
+"""What `devrun doctor` looks at: one function a complaint, one row a function.  Only reads."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from devrun.cleanup.spinning import find_spinning
-from devrun.cleanup.values import SweepReport
+from devrun.cleanup.values import ERROR, INFO, Finding, SweepReport
 from devrun.config.project import Project
 from devrun.model import Liveness, Worktree
 from devrun.state import State
@@ -22,17 +18,6 @@ from devrun.system.columns import Column
 from devrun.system.sockets import listeners_on
 from devrun.worktrees.listing import list_worktrees
 from devrun.worktrees.survey import Survey
-
-ERROR, WARNING, INFO = "error", "warning", "info"
-
-
-class Finding(Struct, frozen=True):
-    """Something to know."""
-
-    where: str | None
-    message: str
-    hint: str | None = None
-    severity: str = WARNING
 
 
 class Patient(Struct, frozen=True):

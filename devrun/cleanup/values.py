@@ -160,3 +160,19 @@ class Removal(Struct, frozen=True):
     cleanup: SweepReport = SweepReport()
     leases: tuple[LeaseRow, ...] = ()
     problems: tuple[str, ...] = ()
+
+
+ERROR, WARNING, INFO = "error", "warning", "info"
+
+
+class Finding(Struct, frozen=True):
+    """What a diagnosis found: where, what, what helps next, and how bad it is.
+
+    `error`: devrun cannot do its work.  `warning`: something is left over or in the way.  `info`:
+    worth knowing, nothing to do.
+    """
+
+    where: str | None
+    message: str
+    hint: str | None = None
+    severity: str = WARNING

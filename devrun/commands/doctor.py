@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from devrun.cleanup import sweep
-from devrun.cleanup.diagnosis import ERROR, Finding, Patient, diagnose
-from devrun.cleanup.values import SweepReport
+from devrun.cleanup.diagnosis import Patient, diagnose
+from devrun.cleanup.values import ERROR, Finding, SweepReport
 from devrun.config.load import load_project
+from devrun.config.problems import InvalidConfigError
 from devrun.config.project import Project, SweepSettings
-from devrun.errors import ConfigError, DevrunError, IncompleteError, NotARepositoryError
+from devrun.errors import ConfigError, DevrunError, IncompleteError
 from devrun.model import Worktree
 from devrun.report.console import Output
 from devrun.report.diagnosis import doctor_data, doctor_lines
@@ -40,10 +41,12 @@ def _project(here: str, file: str | None) -> tuple[Project | None, list[Finding]
     """Return the configuration here.  None at all is no finding: a doctor is for the machine, too."""
     try:
         return load_project(start=here, file=file), []
+    except InvalidConfigError as error:
+        return None, [Finding(str(each.place), each.message, each.hint, ERROR) for each in error.problems]
     except ConfigError as error:
         missing = error.where is None and file is None
         return None, [] if missing else [Finding(error.where, error.message, error.hint, ERROR)]
-    except (NotARepositoryError, DevrunError) as error:
+    except DevrunError as error:
         return None, [Finding(error.where, error.message, error.hint)]
 
 

@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from devrun.cleanup.values import SweepReport
+from devrun.cleanup.values import ERROR, INFO, WARNING, Finding, SweepReport
 from devrun.model import Verdict
 from devrun.report.cleaning import process_row
 from devrun.report.console import Output
 
-_COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
-
-
-class Finding(Protocol):
-    """What a finding has to say."""
-
-    @property
-    def where(self) -> str | None:
-        """The place, a path or a name."""
-        ...
-
-    @property
-    def message(self) -> str:
-        """The fact."""
-        ...
-
-    @property
-    def hint(self) -> str | None:
-        """What helps next."""
-        ...
-
-    @property
-    def severity(self) -> str:
-        """`error`, `warning` or `info`."""
-        ...
+_COLOURS = {ERROR: "red", WARNING: "yellow", INFO: "cyan"}
 
 
 def doctor_data(findings: Sequence[Finding], swept: SweepReport) -> dict[str, Any]:
