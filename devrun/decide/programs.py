@@ -29,10 +29,14 @@ _KINDS = {
         """,
     EDITOR: """
         vi vim nvim view vimdiff gvim mvim emacs emacsclient nano pico micro hx helix kak ed joe mg ne code code-insiders
+        vim.basic vim.tiny vim.nox vim.gtk3 vim.motif emacs-gtk emacs-nox emacs-pgtk emacs-lucid
         code-server code-oss codium vscodium cursor windsurf zed zeditor subl sublime_text atom gedit kate idea webstorm
         pycharm goland rubymine phpstorm clion rider fleet studio eclipse netbeans xcode less more most man
         """,
-    DEBUGGER: "gdb lldb lldb-server gdbserver strace ltrace perf rr dlv bpftrace valgrind dtrace dtruss sysdig py-spy",
+    DEBUGGER: """
+        gdb gdb-multiarch cgdb lldb lldb-server lldb-dap codelldb gdbserver strace ltrace perf rr dlv bpftrace valgrind
+        dtrace dtruss sysdig py-spy pdb ipdb pudb jdb
+        """,
     BROWSER: """
         chrome google-chrome google-chrome-stable chromium chromium-browser chrome_crashpad_handler headless_shell
         chrome-headless-shell chromedriver firefox firefox-bin firefox-esr geckodriver librewolf safari safaridriver
@@ -46,16 +50,18 @@ _KINDS = {
     TERMINAL: """
         tmux screen zellij abduco dtach byobu gnome-terminal gnome-terminal-server konsole xterm urxvt rxvt alacritty
         kitty wezterm wezterm-gui wezterm-mux-server foot st ghostty iterm2 itermserver terminal warp hyper tilix
-        terminator xfce4-terminal mosh-server mosh-client ttyd script
+        terminator xfce4-terminal mate-terminal lxterminal qterminal ptyxis ptyxis-agent kgx yakuake guake tilda
+        mosh-server mosh-client ttyd script
         """,
     AGENT: """
         claude claude-code codex aider gemini gemini-cli cursor-agent opencode goose goosed amp crush droid copilot
-        qwen qwen-code kiro plandex openhands cline continue-cli devin
+        qwen qwen-code kiro plandex openhands cline continue-cli devin auggie kimi kimi-cli kilocode iflow jules rovodev
         """,
     DAEMON: """
         watchman watchmand gradle gradled bazel bazelisk buck buck2 buckd adb ssh-agent gpg-agent scdaemon sccache ccache
         docker dockerd com.docker.cli podman nix-daemon keyboxd dirmngr pcscd syncthing dropbox mutagen mutagen-agent
-        distccd turbod kotlin-daemon mysqld mariadbd postgres redis-server mongod memcached
+        distccd turbod kotlin-daemon mysqld mariadbd postgres redis-server mongod memcached epmd ollama buildkitd
+        gnome-keyring-daemon kwalletd5 kwalletd6 rbw-agent
         """,
     CONTAINER: """
         docker-proxy containerd containerd-shim containerd-shim-runc-v2 containerd-shim-runc-v1 runc crun conmon
@@ -72,11 +78,29 @@ KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names.split(
 _AGENT_PACKAGES = frozenset(
     """
     @anthropic-ai/claude-code @openai/codex @google/gemini-cli @sourcegraph/amp @charmland/crush @qwen-code/qwen-code
-    @github/copilot @block/goose opencode-ai aider aider-chat cursor-agent claude-code
+    @github/copilot @block/goose opencode-ai aider aider-chat cursor-agent claude-code @anthropic-ai/claude-agent-sdk
+    @zed-industries/claude-code-acp @zed-industries/codex-acp @openai/codex-sdk @augmentcode/auggie @continuedev/cli
+    @kilocode/cli @google/jules @iflow-ai/iflow-cli @mariozechner/pi-coding-agent @vibe-kit/grok-cli
     """.split()
 )
-_DAEMON_CLASSES = ("GradleDaemon", "KotlinCompileDaemon", "bazel.BazelServer", "A-server.jar")
+_DAEMON_CLASSES = (
+    *("GradleDaemon", "KotlinCompileDaemon", "bazel.BazelServer", "A-server.jar", "MavenDaemon", "NGServer"),
+    *("BloopServer", "VBCSCompiler.dll", "credential-cache--daemon"),
+)
+_DAEMON_TITLE = "PM2 v"  # `PM2 v5.3.0: God Daemon (/home/me/.pm2)`
 _LANGUAGE_SERVERS = ("language-server", "languageserver", "langserver", "tsserver", "lsp-server")
+_EDITOR_FOLDERS = frozenset(
+    """
+    .vscode-server .vscode-server-insiders .vscode-remote .vscodium-server .cursor-server .windsurf-server .kiro-server
+    .trae-server .antigravity-server .positron-server .zed_server
+    """.split()
+)
+"""What an editor runs on the machine that its window is not on (WSL, ssh, a container) has its own `node` in here."""
+_EDITOR_HOMES = frozenset({"code-server", "openvscode-server"})
+_EDITOR_WORDS = (
+    *("com.intellij.idea.Main", "-Didea.vendor.name=", "org.jetbrains.jps.", "org.jetbrains.idea.maven.server."),
+    *("com.android.tools.idea.", "-Declipse.application=org.eclipse.jdt.ls", "org.netbeans.Main", "scala.meta.metals."),
+)
 _ENTRY_FILES = frozenset({"cli"})
 
 RUNTIMES = frozenset(
@@ -109,9 +133,9 @@ def kind(record: ProcessRecord, /) -> str | None:
     if _is_gui(record.exe):
         return GUI
     argv = record.argv or ()
-    if any(word.endswith(_DAEMON_CLASSES) for word in argv):
+    if any(word.endswith(_DAEMON_CLASSES) for word in argv) or (argv and argv[0].startswith(_DAEMON_TITLE)):
         return DAEMON
-    if _is_language_server(record, argv):
+    if _is_of_an_editor(record, argv) or _is_language_server(record, argv):
         return EDITOR
     return None
 
@@ -163,6 +187,8 @@ def _forms(path: str | None) -> Iterator[str]:
         return
     name = _base(path)
     yield name
+    if name.startswith(".") and name.endswith("-wrapped"):  # Nix: `firefox` is a script that starts this
+        yield name.removeprefix(".").removesuffix("-wrapped")
     first = _TITLE_END.split(name, maxsplit=1)[0]
     if first and first != name:
         yield first
@@ -190,6 +216,17 @@ def _is_gui(exe: str | None) -> bool:
     """Say whether the executable is in an application bundle; Python's own framework build is one, and is no GUI."""
     lowered = (exe or "").lower()
     return ".app/contents/" in lowered and not _base(lowered).startswith("python")
+
+
+def _is_of_an_editor(record: ProcessRecord, argv: tuple[str, ...]) -> bool:
+    """Say whether an editor brought this runtime along: `node` of VS Code's server, extensions, the `java` of an IDE."""
+    exe, script = (set((path or "").split("/")[:-1]) for path in (record.exe, record.script))
+    if exe & _EDITOR_HOMES or (exe | script) & _EDITOR_FOLDERS or "/.vscode/extensions/" in (record.script or ""):
+        return True
+    is_java = "java" in (_base(record.exe or ""), _base(argv[0] if argv else ""))
+    return is_java and any(
+        word.startswith(_EDITOR_WORDS) or _base(word).startswith("org.eclipse.equinox.launcher") for word in argv[1:]
+    )
 
 
 def _is_language_server(record: ProcessRecord, argv: tuple[str, ...]) -> bool:

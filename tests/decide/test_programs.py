@@ -40,6 +40,20 @@ KINDS = [
     (a_program("/usr/bin/grep", "-rn", "@mintlify"), programs.SEARCH),
     (a_process(argv=("grep", "@mintlify"), exe="/usr/bin/node", script=None), programs.SEARCH),
     (script("/venv/bin/devrun", "up", exe="/usr/bin/python3.11"), programs.DEVRUN),
+    (a_program("/usr/bin/vim.basic", argv=("editor", "x"), name="editor"), programs.EDITOR),
+    (a_program("/nix/store/x-kitty/bin/.kitty-wrapped"), programs.TERMINAL),
+    (script("/r/out/server-main.js", exe="/home/me/.vscode-server/bin/0a/node"), programs.EDITOR),
+    (script("/home/me/.vscode-server/extensions/eslint/server.js"), programs.EDITOR),
+    (script("/home/me/.vscode/extensions/eslint/server.js"), programs.EDITOR),
+    (script("/usr/lib/code-server/out/node/entry", exe="/usr/lib/code-server/lib/node"), programs.EDITOR),
+    (a_program("/opt/idea/jbr/bin/java", "-cp", "x.jar", "com.intellij.idea.Main"), programs.EDITOR),
+    (a_program("/usr/bin/java", "-jar", "/x/org.eclipse.equinox.launcher_1.6.jar"), programs.EDITOR),
+    (a_process(argv=("python3", "-m", "pdb", "x.py"), script=None, exe="/usr/bin/python3.11"), programs.DEBUGGER),
+    (script("/g/node_modules/@anthropic-ai/claude-agent-sdk/cli.js"), programs.AGENT),
+    (script("/g/node_modules/@zed-industries/claude-code-acp/dist/index.js"), programs.AGENT),
+    (a_process(argv=("PM2 v5.3.0: God Daemon (/home/me/.pm2)",), script=None), programs.DAEMON),
+    (a_program("/usr/lib/git-core/git", "credential-cache--daemon", "/home/me/.cache/git/socket"), programs.DAEMON),
+    (a_program("/usr/bin/dotnet", "exec", "/x/Roslyn/bincore/VBCSCompiler.dll"), programs.DAEMON),
 ]
 NONE = [
     script("/home/me/claude/server.js"),
@@ -49,6 +63,13 @@ NONE = [
     a_program("/Library/Python.framework/Resources/Python.app/Contents/MacOS/Python", "-m", "http.server"),
     a_process(argv=None, exe=None, script=None, name=None),
     a_process(argv=("python", "x.py", "-m", "aider"), script="/x.py"),
+    script("/home/me/code-server/apps/web/node_modules/.bin/vite"),
+    script("/w/.vscode/server.js"),
+    a_program(
+        "/usr/bin/java", "-javaagent:/opt/idea/lib/idea_rt.jar=1", "com.intellij.rt.execution.AppMainV2", "app.Main"
+    ),
+    a_program("/usr/bin/java", "-Dfile.encoding=UTF-8", "-jar", "/w/build/libs/api.jar"),
+    a_process(argv=("node /w/app.js",), script=None, name="node /w/app.js"),
 ]
 
 
