@@ -102,6 +102,8 @@ _EDITOR_WORDS = (
     *("com.android.tools.idea.", "-Declipse.application=org.eclipse.jdt.ls", "org.netbeans.Main", "scala.meta.metals."),
 )
 _ENTRY_FILES = frozenset({"cli"})
+_SHELL_VALUES = frozenset({"--rcfile", "--init-file", "--init-command", "-C"})
+"""Options of a shell with a value that is no program: editors start the shell of their terminal with a file of theirs."""
 
 RUNTIMES = frozenset(
     """
@@ -163,7 +165,16 @@ def goes_by(record: ProcessRecord, names: frozenset[str], /) -> bool:
 def is_wrapper_shell(record: ProcessRecord, /) -> bool:
     """Say whether `record` is a shell that runs a script or a `-c` program: a step of something, nobody's prompt."""
     argv = record.argv or ()
-    return len(argv) > 1 and kind(record) == SHELL and any(not word.startswith("-") for word in argv[1:])
+    if len(argv) < 2 or kind(record) != SHELL:  # noqa: PLR2004 - a program and one more word
+        return False
+    words = iter(argv[1:])
+    for word in words:
+        letters = "" if word.startswith("--") else word[1:]
+        if not word.startswith(("-", "+")) or "c" in letters or word == "--command":
+            return True
+        if word in _SHELL_VALUES or letters[-1:] in ("o", "O"):
+            next(words, None)
+    return False
 
 
 def _names(record: ProcessRecord) -> Iterator[str]:

@@ -113,7 +113,11 @@ def test_a_shell_with_a_program_is_a_wrapper_and_one_without_is_a_prompt():
     assert programs.is_wrapper_shell(a_program("/bin/sh", "-c", "x"))
     assert programs.is_wrapper_shell(a_program("/bin/bash", "start.sh"))
     assert not programs.is_wrapper_shell(a_program("/bin/bash"))
-    assert not programs.is_wrapper_shell(a_program("/bin/bash", "-l"))
+    for words in (["-l"], ["--init-file", "/x/shellIntegration-bash.sh"], ["--rcfile", "/x/rc", "-i"], ["-o", "vi"]):
+        assert not programs.is_wrapper_shell(a_program("/bin/bash", *words))
+    assert not programs.is_wrapper_shell(a_program("/usr/bin/fish", "--init-command", "source x.fish"))
+    for words in (["-ec", "x"], ["--norc", "-c", "x"], ["-o", "pipefail", "-c", "x"], ["+x", "start.sh"]):
+        assert programs.is_wrapper_shell(a_program("/bin/bash", *words))
     assert not programs.is_wrapper_shell(a_program("/usr/bin/node", "x"))
 
 
