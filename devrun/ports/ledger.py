@@ -42,6 +42,7 @@ from devrun.state.leases import Lease
 from devrun.system.locks import FileLock
 from devrun.system.port_range import ephemeral_range
 from devrun.worktrees.locate import is_bare
+from devrun.worktrees.paths import folder_of
 
 Say = Callable[[str], None]
 
@@ -262,7 +263,7 @@ def _wish(worktree: Worktree, project: Project, pin: int | None) -> Lease:
         claimed_at=time.time(),
         file_id=worktree.file_id,
         parent_device=_device(os.path.dirname(worktree.root)),
-        repository_parent_device=None if repository is None else _device(os.path.dirname(_top(repository))),
+        repository_parent_device=None if repository is None else _device(os.path.dirname(folder_of(repository))),
     )
 
 
@@ -274,10 +275,6 @@ def _has_main_checkout(wish: Lease) -> bool:
 def _shared(lease: Lease, other: Lease) -> int:
     plain = plain_ports(lease.bases, offset_of(lease.slot, lease.stride))
     return min(plain & shifted_ports(other.bases, offset_of(other.slot, other.stride)), default=min(plain))
-
-
-def _top(repository: str) -> str:
-    return os.path.dirname(repository) if os.path.basename(repository) == ".git" else repository
 
 
 def _device(path: str) -> int | None:

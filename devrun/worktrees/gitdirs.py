@@ -11,14 +11,14 @@ import os
 
 from devrun.model import Folder, Surroundings
 from devrun.worktrees.locate import root_of
-from devrun.worktrees.paths import device_above
+from devrun.worktrees.paths import device_above, repository_of
 from devrun.worktrees.places import KnownRoot, Places
 
 
 def around_git_dir(places: Places, git_dir: str) -> Surroundings:
     """Return what is known of the worktree whose git dir this is."""
-    git_dir = _real(git_dir)
-    repository = _repository_of(git_dir)
+    git_dir = os.path.realpath(git_dir)  # links above one that may be gone
+    repository = repository_of(git_dir) or git_dir
     known = places.known_as(git_dir)
     root = known.root if known is not None else root_of(git_dir)
     if not os.path.lexists(repository):
@@ -58,17 +58,6 @@ def _folder(git_dir: str, root: str | None, known: KnownRoot | None) -> Folder |
         return Folder.PRESENT
     expected = None if known is None else known.parent_device
     return Folder.DELETED if expected is not None and device_above(root) == expected else None
-
-
-def _repository_of(git_dir: str) -> str:
-    """Return the common git dir, by the path alone: git keeps those of linked worktrees in `worktrees/`."""
-    above = os.path.dirname(git_dir)
-    return os.path.dirname(above) if os.path.basename(above) == "worktrees" else git_dir
-
-
-def _real(git_dir: str) -> str:
-    """Resolve links above a git dir that may be gone."""
-    return os.path.realpath(git_dir)
 
 
 def git_dir_of(repository: str, root: str) -> str | None:

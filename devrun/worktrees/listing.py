@@ -14,6 +14,7 @@ from msgspec import Struct
 from devrun.model import FileId
 from devrun.system.git import TIMEOUT, has_git, run_git
 from devrun.worktrees.locate import file_id, identity_of, is_bare
+from devrun.worktrees.paths import folder_of
 
 _UNKNOWN_OPTION = 129
 """git's exit code for a usage error: before 2.36 `worktree list` has no `-z`."""
@@ -54,7 +55,7 @@ def list_worktrees(repository: str, *, timeout: float = TIMEOUT) -> RepositoryVi
     if not os.path.isdir(repository):
         return RepositoryView(repository, None, None, f"`{repository}` is not there")
     # Found by git itself from a folder: with --git-dir it would skip its test of who owns the repository.
-    folder = os.path.dirname(repository) if os.path.basename(repository) == ".git" else repository
+    folder = folder_of(repository)
     # Never from a folder further up: an emptied `.git` must not be answered by the repository around it.
     only_here = {"GIT_CEILING_DIRECTORIES": os.path.dirname(folder)}
     words = ["worktree", "list", "--porcelain"]

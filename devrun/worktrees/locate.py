@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from devrun.errors import UsageError
 from devrun.model import FileId, Worktree
+from devrun.worktrees.paths import upwards
 from devrun.worktrees.slug import MAIN, make_slug
 
 _LARGEST = 65536
@@ -80,7 +81,7 @@ def root_of(identity: str) -> str | None:
         return os.path.dirname(os.path.normpath(os.path.join(identity, back)))
     if os.path.basename(identity) == ".git":
         return os.path.dirname(identity)
-    if os.path.isdir(identity) and not _is_git_dir(identity):
+    if os.path.isdir(identity) and not is_git_dir(identity):
         return identity
     return None
 
@@ -114,7 +115,7 @@ def _worktree(root: str, git_dir: _GitDir, *, identity: str, slug: str) -> Workt
 def _enclosing(start: str) -> tuple[str, _GitDir] | None:
     """Return top and git dir of the innermost worktree that is no submodule of a further one."""
     inner: tuple[str, _GitDir] | None = None
-    for folder in _upwards(start):
+    for folder in upwards(start):
         git_dir = _git_dir_at(folder)
         if git_dir is None:
             continue
@@ -123,13 +124,6 @@ def _enclosing(start: str) -> tuple[str, _GitDir] | None:
         if git_dir.is_linked:
             break  # a linked worktree is nobody's submodule
     return inner
-
-
-def _upwards(path: str) -> list[str]:
-    folders = [path]
-    while (parent := os.path.dirname(path)) != path:
-        folders.append(path := parent)
-    return folders
 
 
 def _git_dir_at(folder: str) -> _GitDir | None:
@@ -144,7 +138,7 @@ def _git_dir_at(folder: str) -> _GitDir | None:
         return None
     if stat.S_ISREG(mode):
         return _git_dir_of_file(folder, _read(entry) or "")
-    if not stat.S_ISDIR(mode) or not _is_git_dir(entry) or is_bare(entry):
+    if not stat.S_ISDIR(mode) or not is_git_dir(entry) or is_bare(entry):
         return None
     path = os.path.realpath(entry)
     return _GitDir(path, path, is_linked=False)
@@ -163,8 +157,8 @@ def _git_dir_of_file(folder: str, text: str) -> _GitDir | None:
     return None if is_bare(path) else _GitDir(path, path, is_linked=False)
 
 
-def _is_git_dir(path: str) -> bool:
-    # git's own test (setup.c, is_git_directory): HEAD, objects and refs.
+def is_git_dir(path: str) -> bool:
+    """Whether `path` looks like a git dir, by two of the three things git itself asks for (setup.c)."""
     return os.path.lexists(os.path.join(path, "HEAD")) and os.path.isdir(os.path.join(path, "objects"))
 
 

@@ -1,4 +1,4 @@
-"""Questions about paths whose folders may be gone."""
+"""Questions about paths, answered by the path alone where the folder may be gone."""
 
 from __future__ import annotations
 
@@ -23,3 +23,14 @@ def device_above(path: str, /) -> int | None:
         except OSError:
             return None
     return None
+
+
+def repository_of(git_dir: str, /) -> str | None:
+    """Return the common git dir of a linked worktree's git dir, which lies in its `worktrees/`; None for any other."""
+    above = os.path.dirname(git_dir)
+    return os.path.dirname(above) if os.path.basename(above) == "worktrees" else None
+
+
+def folder_of(repository: str, /) -> str:
+    """Return the folder that a common git dir belongs to: the checkout around `.git`, a bare repository itself."""
+    return os.path.dirname(repository) if os.path.basename(repository) == ".git" else repository

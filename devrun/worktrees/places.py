@@ -20,7 +20,7 @@ from devrun.errors import DevrunError
 from devrun.model import Cwd, FileId, Folder, Surroundings, Worktree
 from devrun.system.git import TIMEOUT
 from devrun.worktrees.listing import RepositoryView, WorktreeEntry, list_worktrees
-from devrun.worktrees.locate import file_id, locate
+from devrun.worktrees.locate import file_id, is_git_dir, locate
 from devrun.worktrees.paths import device_above, upwards
 from devrun.worktrees.patterns import Patterns
 
@@ -154,7 +154,7 @@ class Places:
             if not part.endswith(".git"):
                 continue
             for offset, inner in enumerate(parts[index + 1 : -1], start=index + 1):
-                if "trash" in inner.lower() and _is_git_dir("/".join(parts[: index + 1])):
+                if "trash" in inner.lower() and is_git_dir("/".join(parts[: index + 1])):
                     return "/".join(parts[: offset + 2])
         return None
 
@@ -194,7 +194,7 @@ class Places:
             return around.repository
         parts = root.path.split("/")
         for index, part in enumerate(parts):
-            if part.endswith(".git") and _is_git_dir("/".join(parts[: index + 1])):
+            if part.endswith(".git") and is_git_dir("/".join(parts[: index + 1])):
                 return "/".join(parts[: index + 1])
         return None
 
@@ -286,7 +286,3 @@ class Places:
 
 def _has_checkout(entry: WorktreeEntry) -> bool:
     return entry.file_id is not None and entry.identity is not None
-
-
-def _is_git_dir(path: str) -> bool:
-    return os.path.lexists(os.path.join(path, "HEAD")) and os.path.isdir(os.path.join(path, "objects"))

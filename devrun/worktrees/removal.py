@@ -16,6 +16,7 @@ from devrun.system.git import GitAnswer, run_git
 from devrun.worktrees.gitdirs import git_dir_of
 from devrun.worktrees.listing import RepositoryView, WorktreeEntry, list_worktrees
 from devrun.worktrees.locate import locate
+from devrun.worktrees.paths import folder_of
 
 _PATIENCE = 60.0
 """Seconds git may take to look through a checkout.  Shorter refuses large ones on a cold disk; longer
@@ -102,7 +103,7 @@ def refusal(target: Target, *, force: bool) -> Refusal | None:
 def let_git_remove(target: Target, *, force: bool) -> GitAnswer | None:
     """Let git remove the worktree, for as long as it takes; None when git cannot be started."""
     words = [*_QUIET, "worktree", "remove", *(["--force"] if force else []), "--", target.root]
-    return run_git(words, cwd=_folder_of(target.repository or target.root), timeout=None)
+    return run_git(words, cwd=folder_of(target.repository or target.root), timeout=None)
 
 
 def is_listed(target: Target) -> bool:
@@ -200,7 +201,3 @@ def _repository_around(path: str) -> str | None:
         return locate(path).repository
     except (DevrunError, OSError):
         return None
-
-
-def _folder_of(repository: str) -> str:
-    return os.path.dirname(repository) if os.path.basename(repository) == ".git" else repository

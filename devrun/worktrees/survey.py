@@ -17,7 +17,7 @@ from devrun.system.columns import Column
 from devrun.system.processes import read_details, read_snapshot
 from devrun.worktrees.listing import list_worktrees
 from devrun.worktrees.locate import file_id
-from devrun.worktrees.paths import device_above
+from devrun.worktrees.paths import device_above, repository_of
 from devrun.worktrees.patterns import Patterns
 from devrun.worktrees.places import KnownRoot, Places
 
@@ -88,19 +88,13 @@ def make_places(
 ) -> Places:
     """Return the places that devrun knows: leases, runs, the worktree asked about, patterns of paths."""
     known = [
-        KnownRoot(run.worktree, identity=run.worktree_identity, repository=_repository_of(run.worktree_identity))
+        KnownRoot(run.worktree, identity=run.worktree_identity, repository=repository_of(run.worktree_identity))
         for run in runs
     ]
     known += [_of_lease(lease) for lease in state.leases.all()]
     if worktree is not None and worktree.root not in {each.root for each in known if each.leased}:
         known.append(KnownRoot(worktree.root, identity=worktree.identity or None, repository=worktree.repository))
     return Places(known, Patterns(patterns), deadline=deadline)
-
-
-def _repository_of(identity: str) -> str | None:
-    """Return the common git dir of a linked worktree's git dir, by the path alone: git puts it in `worktrees/`."""
-    above = os.path.dirname(identity)
-    return os.path.dirname(above) if os.path.basename(above) == "worktrees" else None
 
 
 def _of_lease(lease: Lease) -> KnownRoot:
