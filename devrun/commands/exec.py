@@ -10,6 +10,7 @@ from devrun.ports.ledger import claim
 from devrun.report.background import failed_lines, failure_of, report_failure
 from devrun.report.console import Output
 from devrun.run.environment import common_environment
+from devrun.run.launch import own_identity
 from devrun.run.output.lastwords import last_words
 from devrun.run.plan import Binding, RunResult
 from devrun.run.start import Request, clear_the_way, lock_worktree, make_plan, wait_for_ending_run
@@ -35,7 +36,11 @@ def run(
         raise UsageError("`devrun exec` needs a command", hint="`devrun exec -- pnpm test`")
     check_timeout(timeout)
     request = Request(
-        services=tuple(services), profiles=tuple(profile), detached=True, borrowed=True, ready_timeout=timeout
+        services=tuple(services),
+        profiles=tuple(profile),
+        detached=True,
+        borrower=own_identity(),
+        ready_timeout=timeout,
     )
     workspace = open_workspace(file=file)
     select_services(workspace.project, request.services, request.profiles)

@@ -42,8 +42,8 @@ class Binding(Struct, frozen=True):
 class RunPlan(Struct, frozen=True):
     """One `devrun up`.  `services` are expanded and in start order; `environments` are complete.
 
-    `project` is kept for services that are added to the run later.  A `borrowed` run (of `exec`) ends
-    when nobody holds it any more.  A `taken` one (of `take`) has the main checkout's plain ports.
+    `project` is kept for services that are added to the run later.  A run with a `borrower` (an
+    `exec`) ends when nobody holds it any more.  A `taken` one (of `take`) has the main checkout's plain ports.
     """
 
     id: str
@@ -58,7 +58,7 @@ class RunPlan(Struct, frozen=True):
     binding: Binding = Binding()
     detached: bool = False
     ready_timeout: float | None = None
-    borrowed: bool = False
+    borrower: ProcessIdentity | None = None
     taken: bool = False
 
     @property

@@ -20,7 +20,7 @@ from devrun.model import ProcessIdentity
 from devrun.run import layers
 from devrun.run.book import RunBook
 from devrun.run.gate import Gate
-from devrun.run.keeper import STOPPING, WRITING
+from devrun.run.keeper import ASKING, STOPPING, WRITING
 from devrun.run.life import events as ev
 from devrun.run.life.events import Effect, Event
 from devrun.run.life.lifecycle import RunState, begin, step
@@ -44,12 +44,7 @@ LAST_GRACE = 0.5
 """Seconds a service gets when those that depend on it have used up the shared grace."""
 HUNG_UP = 128 + signal.SIGHUP
 BROKEN_PIPE = 128 + signal.SIGPIPE
-_REASONS = {
-    signal.SIGINT: "interrupted",
-    signal.SIGTERM: "terminated",
-    signal.SIGHUP: "hung up",
-    signal.SIGQUIT: "quit",
-}
+_REASONS = dict(zip(ASKING, ("interrupted", "terminated", "hung up", "quit"), strict=True))
 
 
 class Supervisor:
@@ -114,14 +109,15 @@ class Supervisor:
         desk = Desk(
             state=lambda: self._state,
             tell=self._events.append,
-            loop=self._loop,
             roster=self._roster,
             trees=self._trees,
             screen=self._screen,
-            is_borrowed=self._plan.borrowed,
+            is_borrowed=self._plan.borrower is not None,
         )
         self._control = ControlServer(self._plan.socket, self._loop, desk)
         pulse.add(self._control.heal)
+        if self._plan.borrower is not None:  # killed before it held anything, nothing else would say so
+            watch_processes(self._loop, pulse, (self._plan.borrower,), lambda _: desk.end_when_deserted())
 
     def _write_out(self) -> None:
         """Hand the last output over: to a slow reader all of it, unless somebody asked for the end."""

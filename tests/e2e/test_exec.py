@@ -221,6 +221,18 @@ def test_exec_killed_while_services_start_leaves_no_service(session):
     assert session.handshake.wait_gone()
 
 
+def test_exec_killed_before_it_could_hold_what_it_started_leaves_no_service(session, processes):
+    """The first service stops it, before it can connect to the run."""
+    pidfile = os.path.join(session.path, "pid")
+    stops = f"kill -STOP $(cat {pidfile}); exec {session.handshake.text('stubborn')}"
+    session.services(web={"command": stops, "stop": {"timeout": 1}})
+    starts = f"echo $$ > {pidfile}; exec {PROGRAM} exec -- true"
+    popen = processes.popen(["sh", "-c", starts], cwd=session.path)
+    session.handshake.wait_shapes("stubborn")
+    popen.kill()
+    assert session.handshake.wait_gone()
+
+
 def test_ctrl_c_reaches_the_command_once_and_exec_waits_for_it(session, terminal):
     session.services(web="listener")
     script = "trap 'echo caught; n=1' INT; echo going; while [ -z \"$n\" ]; do sleep 0.05; done; exit 9"

@@ -12,7 +12,6 @@ from devrun.run.life import events as ev
 from devrun.run.life.events import FINAL_PHASES, Event, Phase
 from devrun.run.life.lifecycle import RunState
 from devrun.run.life.servicestate import ServiceState, has_missed
-from devrun.run.loop import Loop
 from devrun.run.output.screen import Screen
 from devrun.run.roster import Roster
 from devrun.run.talk import protocol
@@ -22,8 +21,6 @@ from devrun.run.talk.protocol import Answer, Ask, ServiceStatus
 from devrun.run.tether import resize
 from devrun.run.trees import Trees
 
-CLAIM_PATIENCE = 10.0
-"""Seconds after which a borrowed run that nobody ever held ends: who started it was killed on the way."""
 _AT_REST = FINAL_PHASES | {Phase.READY}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 _MOST_CELLS = 0xFFFF  # winsize holds two bytes for each: ioctl_tty(2)
@@ -39,7 +36,6 @@ class Desk:
         *,
         state: Callable[[], RunState],
         tell: Callable[[Event], None],
-        loop: Loop,
         roster: Roster,
         trees: Trees,
         screen: Screen,
@@ -52,8 +48,6 @@ class Desk:
         self._trees = trees
         self._screen = screen
         self._claims = Claims(is_borrowed=is_borrowed)
-        if is_borrowed:
-            loop.call_later(CLAIM_PATIENCE, self._end_when_deserted)
 
     def handle(self, ask: Ask, /) -> _Pending:  # noqa: PLR0911 - one return a verb
         """Turn a request into events; return what gives the answer once they were taken."""
@@ -112,7 +106,7 @@ class Desk:
         def release() -> _Pending:
             idle = self._claims.give_back(claim)
             if self._claims.is_deserted:
-                self._end_when_deserted()
+                self.end_when_deserted()
                 return self._when_finished
             if not idle:
                 return self._status
@@ -121,7 +115,8 @@ class Desk:
 
         return release
 
-    def _end_when_deserted(self) -> None:
+    def end_when_deserted(self) -> None:
+        """End a borrowed run that nobody holds."""
         if self._claims.is_deserted:
             self._tell(ev.StopRun("nobody uses it any more", 0))
 
