@@ -24,6 +24,11 @@ class DevrunError(Exception):
         self.hint = hint
         self.where = where
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message as people read it; more than one line only where several mistakes are told at once."""
+        return (self.message,)
+
 
 class UsageError(DevrunError):
     """The command line or an environment variable makes no sense."""

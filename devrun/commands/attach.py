@@ -30,7 +30,7 @@ def run(output: Output, *, service: str, detach_key: str, file: str | None) -> i
 
     def greet() -> None:
         if sys.stdin.isatty():  # which is raw by now: the line ends with a return of its own
-            output.say(f"attached to `{names[0]}`: {key.name} leaves, the service goes on\r")
+            output.say(f"attached to `{names[0]}`: {key.name} leaves, the service goes on", end="\r\n")
 
     if Attached(found, names[0], key=key).converse(greet=greet) == LEFT:
         output.say(f"left `{names[0]}`, which goes on")

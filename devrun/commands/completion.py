@@ -41,7 +41,7 @@ def run(output: Output, *, shell: str | None = None, services: bool = False) -> 
     if shell not in shtab.SUPPORTED_SHELLS:
         raise UsageError(f"the installed shtab knows no {shell}", hint="`pip install --upgrade shtab`")
     script = shtab.complete(_parser(), shell, preamble=_PREAMBLE.get(shell, ""))
-    output.answer("completion", {"shell": shell, "script": script}, [script])
+    output.answer("completion", {"shell": shell, "script": script}, [script], verbatim=True)
     return 0
 
 

@@ -26,7 +26,7 @@ def run(output: Output, *, format: str, file: str | None) -> int:  # noqa: A002 
     services, root = workspace.project.services, workspace.worktree.root
     variables = printed_environment(services, ports, root, inherited=os.environ)
     writers = {"shell": _shell, "dotenv": _dotenv, "json": _json}
-    output.answer("env", variables, writers[format](variables))
+    output.answer("env", variables, writers[format](variables), verbatim=True)
     return 0
 
 

@@ -32,7 +32,7 @@ def run(output: Output, *, topic: str | None = None) -> int:
     if not output.json and topic is not None:
         parser.parse_args([topic, "--help"])  # argparse prints it and exits with 0
     data = {"verbs": [_facts(each) for each in verbs], "exit_codes": EXIT_CODES}
-    output.answer("help", data, () if output.json else [parser.format_help().rstrip()])
+    output.answer("help", data, () if output.json else [parser.format_help().rstrip()], verbatim=True)
     return 0
 
 

@@ -29,6 +29,6 @@ def run(output: Output) -> int:
     output.say(f"wrote {path}: {proposal.reason}")
     project = load_project(start=folder, file=TARGET)
     data = {"path": path, "services": list(project.services), "text": proposal.text}
-    output.answer("init", data, proposal.text.splitlines())
+    output.answer("init", data, proposal.text.split("\n")[:-1], verbatim=True)
     output.say("next: `devrun check`, then `devrun up`")
     return 0

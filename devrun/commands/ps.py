@@ -42,7 +42,7 @@ def _project(output: Output, worktree: Worktree, file: str | None) -> Project | 
     try:
         return load_project(start=current_folder(), file=file)
     except DevrunError as error:
-        output.say(f"`{worktree.root}`: {error.message.splitlines()[0]}")
+        output.say(f"`{worktree.root}`: {error.lines[0]}")
         return None
 
 

@@ -13,7 +13,7 @@ def run(output: Output, *, kind: str | None) -> int:
     """Print the schema of services.yaml, or of the answers of `kind`."""
     schema = services_schema() if kind is None else _answers(kind)
     text = msgspec.json.format(msgspec.json.encode(schema), indent=2).decode()
-    output.answer("schema", schema, [text])
+    output.answer("schema", schema, [text], verbatim=True)
     return 0
 
 

@@ -32,5 +32,5 @@ def _project(output: Output) -> Project | None:
         return None
     except DevrunError as error:
         if error.where is not None:
-            output.say(f"swept without the configuration: {error.where}: {error.message}")
+            output.say(f"swept without the configuration: {error.where}: {error.lines[0]}")
         return None

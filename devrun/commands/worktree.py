@@ -64,7 +64,7 @@ def _lease(output: Output, worktree: Worktree, here: str) -> PortsRow | None:
     try:
         project = load_project(start=inside if os.path.isdir(inside) else worktree.root)
     except ConfigError as error:
-        output.say(f"no ports yet: {error.message}")
+        output.say(f"no ports yet: {error.lines[0]}")
         return None
     ports = claim_ports(Workspace(project=project, worktree=worktree), say=output.say)
     return PortsRow(worktree.root, ports, tuple(project.services))

@@ -30,6 +30,12 @@ class InvalidConfigError(ConfigError):
             lines.append(f"  … and {len(others) - MAX_SHOWN + 1} more: `devrun check`")
         super().__init__("\n".join(lines), hint=first.hint, where=str(first.place))
         self.problems = problems
+        self._lines = tuple(lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The mistakes, the first one without its place."""
+        return self._lines
 
 
 def _line(problem: Problem) -> str:

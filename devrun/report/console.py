@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from devrun.errors import DevrunError
+from devrun.report.visible import OURS, visible
 
 FORMAT_VERSION = 1
 PATIENCE = 0.5
@@ -57,9 +58,15 @@ class Output:
         """Return `text` in the styles named, for stdout; plain where colour is off."""
         return _styled(text, styles) if self._colour_out else text
 
-    def answer(self, kind: str, data: Any, lines: Iterable[str] = ()) -> None:
-        """Print the answer: one JSON object with `--json`, otherwise the lines for people."""
-        said = [encode_json({"devrun": FORMAT_VERSION, "kind": kind, "data": data})] if self.json else lines
+    def answer(self, kind: str, data: Any, lines: Iterable[str] = (), *, verbatim: bool = False) -> None:
+        """Print the answer: one JSON object with `--json`, otherwise the lines for people.
+
+        `verbatim` lines are for programs, as they are; in others, control characters are shown as escapes.
+        """
+        if self.json:
+            said: Iterable[str] = [encode_json({"devrun": FORMAT_VERSION, "kind": kind, "data": data})]
+        else:
+            said = lines if verbatim else map(visible, lines)
         for line in said:
             with _explained():
                 _write(sys.stdout, line)
@@ -71,11 +78,11 @@ class Output:
             if sys.stdout is not None:
                 sys.stdout.flush()
 
-    def say(self, line: str) -> None:
+    def say(self, line: str, *, end: str = "\n") -> None:
         """Narrate on stderr; a terminal that has stopped reading must not stop devrun."""
         with contextlib.suppress(OSError):
             if sys.stderr is not None and _takes_writes(sys.stderr):
-                _write(sys.stderr, line)
+                _write(sys.stderr, visible(line), end)
                 sys.stderr.flush()
 
     def emphasize(self, text: str) -> str:
@@ -90,12 +97,14 @@ class Output:
         if self.json:
             facts = {"message": error.message, "hint": error.hint, "where": error.where}
             self.answer("error", {**facts, "code": error.exit_code if exit_code is None else exit_code})
-        self.complain(f"{error.where}: {error.message}" if error.where else error.message, hint=error.hint)
+        first, *others = error.lines
+        self.complain(f"{error.where}: {first}" if error.where else first, *others, hint=error.hint)
 
-    def complain(self, message: str, *, hint: str | None = None) -> None:
-        """Narrate that something is wrong, and what helps next."""
+    def complain(self, message: str, *others: str, hint: str | None = None) -> None:
+        """Narrate that something is wrong, `others` that are too, and what helps next."""
         label = _styled("error:", ("red", "bold")) if self._colour_err else "error:"
-        self.say(f"{label} {message}")
+        for line in (f"{label} {message}", *others):
+            self.say(line)
         if hint:
             self.say(f"hint: {hint}")
 
@@ -144,14 +153,14 @@ def _explained() -> Iterator[None]:
         raise UnwritableError(*error.args) from error
 
 
-def _write(stream: TextIO | None, line: str) -> None:
+def _write(stream: TextIO | None, line: str, end: str = "\n") -> None:
     """Write a line; None is a stream that was closed before devrun started."""
     if stream is None:
         return
     try:
-        stream.write(line + "\n")
+        stream.write(line + end)
     except UnicodeEncodeError:
-        stream.write(line.encode(errors="backslashreplace").decode() + "\n")
+        stream.write(line.encode(errors="backslashreplace").decode() + end)
 
 
 def _takes_writes(stream: TextIO) -> bool:
@@ -163,4 +172,4 @@ def _takes_writes(stream: TextIO) -> bool:
 
 def _styled(text: str, styles: Iterable[str]) -> str:
     codes = ";".join(_STYLES[style] for style in styles)
-    return f"\x1b[{codes}m{text}\x1b[0m" if codes else text
+    return f"{OURS}[{codes}m{text}{OURS}[0m" if codes else text

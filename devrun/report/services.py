@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from devrun.report.answers import OutcomeRow, Outcomes, Ps, ServiceRow, StartedRow
 from devrun.report.columns import columns
 from devrun.report.console import Output
+from devrun.report.visible import OURS
 
 _HEADER = ("service", "state", "pid", "port", "url", "uptime", "restarts", "cpu", "memory")
 _RIGHT = frozenset({"pid", "port", "uptime", "restarts", "cpu", "memory"})
@@ -84,7 +85,7 @@ def _drawn(words: Sequence[tuple[str, ...]], output: Output) -> Iterator[str]:
     Console(
         file=text, width=width, force_terminal=True, no_color=output.style("x", "dim") == "x", highlight=False
     ).print(table)
-    yield from text.getvalue().rstrip("\n").split("\n")
+    yield from text.getvalue().replace("\x1b", OURS).rstrip("\n").split("\n")
 
 
 def duration(seconds: float) -> str:

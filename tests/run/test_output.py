@@ -13,7 +13,7 @@ import pytest
 from devrun.run.output.logs import LogFolder, Stream
 from devrun.run.output.multiplexer import PARTIAL_DELAY, PARTIAL_LIMIT, Multiplexer
 from devrun.run.output.prefixes import Prefixes
-from devrun.run.output.terminal import close_colours, settled_length, tame
+from devrun.run.output.terminal import close_colours, plain, settled_length, tame
 
 DEADLINE = 30.0
 
@@ -287,9 +287,21 @@ def test_hygiene_of_hostile_lines_takes_linear_time():
     settled_length(line[:-1])
 
 
+@pytest.mark.parametrize(
+    ("line", "quoted"),
+    [
+        (b"\x1b[31mred\x1b[0m \x1b]0;title\x07one\x1b[K", "red one"),
+        (b"10 %\r20 %\r", "20 %"),
+        (b"a\tb\0\xff", "a       b\ufffd"),
+    ],
+)
+def test_a_line_that_is_quoted_has_neither_colours_nor_what_was_overwritten(line, quoted):
+    assert plain(line) == quoted
+
+
 def test_notices_carry_devruns_name_and_no_escapes(screen):
     screen.out.notice("stopped 1 node\nhint: \x1b]0;evil\x07`devrun ps`")
-    assert screen.shown == b"devrun | stopped 1 node\ndevrun | hint: `devrun ps`\n"
+    assert screen.shown == b"devrun | stopped 1 node\ndevrun | hint: \\x1b]0;evil\\a`devrun ps`\n"
 
 
 def test_the_head_of_a_run_has_no_prefix(screen):

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from devrun.model import RunRecord
 from devrun.run.output.logreader import joined, logged_services, read_logs
+from devrun.run.output.terminal import plain
 from devrun.state import State
 
 LINES = 10
@@ -17,7 +18,7 @@ def last_words(state: State, run: RunRecord, services: Iterable[str], count: int
     folder = os.path.join(state.runs.folder(run.id), "logs")
     known = logged_services(folder)
     return tuple(
-        f"{record.service} | {record.text.decode(errors='replace')}"
+        f"{record.service} | {plain(record.text)}"
         for name in services
         if name in known
         for record in joined(read_logs(folder, (name,), since=None, tail=count))

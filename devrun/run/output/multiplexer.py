@@ -21,11 +21,12 @@ import selectors
 import time
 from collections.abc import Callable, Iterable
 
+from devrun.report.visible import visible
 from devrun.run.output.display import Display
 from devrun.run.output.logs import LogFile, LogFolder, Stream
 from devrun.run.output.prefixes import OWN_NAME, Prefixes
 from devrun.run.output.sink import open_sink
-from devrun.run.output.terminal import settled_length, tame
+from devrun.run.output.terminal import settled_length
 
 # How long an unfinished line may wait for its end.  The promise is 0.5 s on screen; shorter tears
 # more lines of slow writers, longer breaks the promise on a busy machine.
@@ -138,7 +139,7 @@ class Multiplexer:
 
     def notice(self, text: str) -> None:
         """Show lines of devrun's own, under its name, and keep them in its own log."""
-        line = tame(text.encode(errors="replace"))
+        line = "\n".join(map(visible, text.split("\n"))).encode(errors="replace")
         if self._notices is not None:
             self._notices.write(Stream.NOTICE, line + b"\n")
         if self._display is not None:

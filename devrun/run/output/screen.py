@@ -10,6 +10,7 @@ from devrun.run.loop import Loop
 from devrun.run.output.logs import LogFolder, Stream
 from devrun.run.output.multiplexer import Multiplexer, Source
 from devrun.run.output.prompts import Prompts
+from devrun.run.output.terminal import plain
 from devrun.run.plan import RunPlan
 
 TAIL_SIZE = 4096
@@ -84,8 +85,8 @@ class Screen:
 
     def last_lines(self, service: str, count: int = 10) -> list[str]:
         """Return the last lines of a service's output, for a message."""
-        text = self._tails.get(service, b"").decode(errors="replace")
-        return [f"{service} | {line}" for line in text.splitlines()[-count:]]
+        lines = self._tails.get(service, b"").splitlines()[-count:]
+        return [f"{service} | {plain(line)}" for line in lines]
 
     def patience(self) -> float | None:
         """Return how long the loop may wait before `tend` has something to do, None for ever."""

@@ -30,6 +30,8 @@ _UNSAFE = re.compile(
 # NUL, ENQ (asks the terminal to answer), shift out and in (other character set).
 _UNSAFE_CONTROLS = b"\x00\x05\x0e\x0f"
 
+_COLOURS = re.compile(rb"\x1b\[[0-9;:]*+[mK]")
+
 _TAIL = 64
 _UNSETTLED = re.compile(
     rb"(?:\r+|\x1b(?:\[[0-?]*+[ -/]*+|[\]PX^_][^\x07\x1b\n]*+\x1b?|[ -/]++)?"
@@ -60,6 +62,12 @@ def tame(block: bytes, /) -> bytes:
     if b"\x1b" in block:
         block = _UNSAFE.sub(b"", _TO_COLUMN_ONE.sub(b"\r", block))
     return block.translate(None, _UNSAFE_CONTROLS)
+
+
+def plain(line: bytes, /) -> str:
+    """Return a line as text to quote: without colours, and only what stands after its last CR."""
+    shown = _COLOURS.sub(b"", tame(line)).rstrip(b"\r").rpartition(b"\r")[2]
+    return shown.decode(errors="replace").expandtabs()
 
 
 def settled_length(text: bytes, /) -> int:
