@@ -7,11 +7,11 @@ same plan, not executed and not remembered.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TypeVar
 
+from devrun.cleanup.memory import remember
 from devrun.cleanup.values import GRACE
 from devrun.decide.classify import decide
 from devrun.decide.context import Context, KnownRun
@@ -69,12 +69,10 @@ def known_runs(state: State) -> dict[str, KnownRun] | None:
 
 
 def journal(state: State, verb: str, results: Iterable[StepResult], refused: Iterable[Classified] = ()) -> None:
-    """Remember what was stopped and who was in the way.  A journal that cannot be written stops nobody's clean-up."""
+    """Remember what was stopped and who was in the way."""
     rows = [_journal_row(verb, each.step, each.outcome.value) for each in results]
     rows += [_journal_row(verb, each, None) for each in refused]
-    with contextlib.suppress(StateError):
-        if rows and state.writable:
-            state.journal.record(rows)
+    remember(state, rows)
 
 
 def _journal_row(verb: str, each: Classified, outcome: str | None) -> JournalRow:

@@ -26,10 +26,15 @@ def remember(state: State, rows: Iterable[JournalRow]) -> None:
 
 def lease_row(verb: str, lease: Lease, why: str) -> JournalRow:
     """Return the row of a lease that was given back."""
-    ports = sorted(port for named in lease.ports.ports.values() for port in named.values())
-    numbers = f" (port{'s' if len(ports) > 1 else ''} {', '.join(map(str, ports))})" if ports else ""
-    detail = f"slot {lease.slot}{numbers}"
+    detail = slot_and_ports(lease)
     return JournalRow(verb=verb, worktree=lease.root, action="release", reason=why, detail=detail, outcome="released")
+
+
+def slot_and_ports(lease: Lease) -> str:
+    """Return what a lease gives back, in words: `slot 2 (ports 3020, 3021)`."""
+    ports = sorted({port for named in lease.ports.ports.values() for port in named.values()})
+    numbers = f" (port{'s' if len(ports) > 1 else ''} {', '.join(map(str, ports))})" if ports else ""
+    return f"slot {lease.slot}{numbers}"
 
 
 def file_row(verb: str, file: FileRow) -> JournalRow:

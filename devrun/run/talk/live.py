@@ -40,7 +40,7 @@ def require_run(state: State, worktree: Worktree) -> RunRecord:
 
 def find_run(state: State, worktree: Worktree) -> RunRecord | None:
     """Return the newest run of the worktree that is not proved dead, None when there is none."""
-    return next(iter(state.runs.alive(worktree.identity)), None)
+    return state.runs.live(worktree.identity)
 
 
 def is_ending(state: State, run: RunRecord) -> bool:

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable
 
 from devrun.cleanup import reap
-from devrun.cleanup.memory import lease_row, refusal_row, remember, removal_row, was_removed
+from devrun.cleanup.memory import lease_row, refusal_row, remember, removal_row, slot_and_ports, was_removed
 from devrun.cleanup.values import LeaseRow, Removal, SweepReport
 from devrun.errors import DevrunError, IncompleteError, RefusedError
 from devrun.model import KillPlan, StepResult, Worktree
@@ -23,7 +23,6 @@ from devrun.ports.ledger import release
 from devrun.report.cleaning import sweep_lines
 from devrun.run.talk.live import end_run
 from devrun.state import State
-from devrun.state.leases import Lease
 from devrun.system.locks import FileLock
 from devrun.workspace import sweep_settings
 from devrun.worktrees.locate import root_now
@@ -137,16 +136,11 @@ def _release(state: State, target: Target, say: Say, failed: Say) -> tuple[Lease
         return ()
     remember(state, [lease_row("worktree remove", lease, "worktree-removed") for lease in released])
     for lease in released:
-        say(f"released slot {lease.slot}{_ports(lease)}")
+        say(f"released {slot_and_ports(lease)}")
     if released and target.identity is not None:
         with contextlib.suppress(OSError):
             os.unlink(state.worktree_lock_path(target.identity))
     return tuple(LeaseRow(worktree=lease.root, slot=lease.slot) for lease in released)
-
-
-def _ports(lease: Lease) -> str:
-    ports = sorted({port for named in lease.ports.ports.values() for port in named.values()})
-    return f" (port{'s' if len(ports) > 1 else ''} {', '.join(map(str, ports))})" if ports else ""
 
 
 def _lock(state: State, target: Target) -> FileLock | None:
