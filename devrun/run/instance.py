@@ -16,6 +16,7 @@ from devrun.config.project import Service, Stdin
 from devrun.model import ProcessIdentity
 from devrun.run import layers
 from devrun.run.anchor import RELEASE_FD, STATUS_FD, anchored, read_status
+from devrun.run.keyboard import Keyboard
 from devrun.run.loop import Loop
 from devrun.run.output.pipes import read_chunk
 from devrun.run.tether import DEFAULT_SIZE, open_tether
@@ -97,6 +98,7 @@ class Instance:
         self.exit_code: int | None = None
         self.started_at = time.time()
         self.on_finish: Callable[[], None] | None = None
+        self.keyboard: Keyboard | None = None
         self._wires = wires
         self._feed = feed
         self._loop: Loop | None = None
@@ -114,6 +116,7 @@ class Instance:
     def attach(self, loop: Loop, *, on_exit: Callable[[Instance], None]) -> None:
         """Have the loop read the output and tell of the main process's end, once."""
         self._loop = loop
+        self.keyboard = None if self.master is None else Keyboard(self.master, loop)
 
         def status_changed() -> None:
             code = read_status(self._wires.status)
@@ -169,6 +172,8 @@ class Instance:
                 if not self._has_more(descriptor) or not self._read(stream):
                     break
             self._feed(stream, b"")
+        if self.keyboard is not None:
+            self.keyboard.close()
         if self._loop is not None:
             for descriptor in (self._wires.status, *self._wires.readers.values()):
                 self._loop.ignore(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import termios
@@ -147,6 +148,53 @@ def test_input_from_a_pipe_is_typed(session):
     done = session("attach", "echo", stdin=None, input="from a pipe\n")
     assert done.returncode == 0
     wait_until(lambda: "got from a pipe" in session("logs").stdout, "the line arrived")
+
+
+COUNT = """
+import hashlib, sys
+print('ready', flush=True)
+sys.stdin.readline()
+found = sys.stdin.read(int(sys.argv[1]))
+print('sum', len(found), hashlib.md5(found.encode()).hexdigest(), flush=True)
+sys.stdin.read()
+"""
+PASTE = "".join(f"line {number:07}\n" for number in range(30_000))
+SUM = f"sum {len(PASTE)} {hashlib.md5(PASTE.encode(), usedforsecurity=False).hexdigest()}"
+
+
+def counting():
+    settings = python(COUNT, tty=True, ready={"log": "ready"})
+    return {**settings, "command": [*settings["command"], str(len(PASTE))]}
+
+
+def test_a_long_paste_from_a_pipe_arrives_whole(session):
+    session.services(count=counting())
+    session.json("up", "-d", "--wait")
+    done = session("attach", "count", stdin=None, input="go\n" + PASTE)
+    assert done.returncode == 0
+    wait_until(lambda: SUM in session("logs", "count", "--no-prefix").stdout, "the service has read everything")
+
+
+def test_a_long_paste_at_a_terminal_arrives_whole(session, attach):
+    session.services(count=counting())
+    session.json("up", "-d", "--wait")
+    shown = attach("count")
+    shown.type("go\r")
+    shown.paste(PASTE.replace("\n", "\r"))
+    shown.read_until(SUM)
+    shown.type("\x1d")
+    assert shown.wait() == 0
+
+
+def test_the_detach_key_works_behind_a_paste_that_nobody_reads(session, attach):
+    session.services(deaf=python("import time\nprint('deaf', flush=True)\ntime.sleep(3600)", tty=True))
+    session.json("up", "-d", "--wait")
+    shown = attach("deaf")
+    shown.paste("word " * 200_000)
+    shown.type("\x1d")
+    shown.read_until("left `deaf`, which goes on")
+    assert shown.wait() == 0
+    assert session.states() == {"deaf": "ready"}
 
 
 def test_two_people_see_the_same_terminal(session, attach):

@@ -12,8 +12,9 @@ import tempfile
 import pytest
 
 from devrun.run.loop import Loop
-from devrun.run.talk import control, litter, protocol
-from devrun.run.talk.control import Attachment, ControlServer
+from devrun.run.talk import connection, control, litter, protocol
+from devrun.run.talk.connection import Attachment
+from devrun.run.talk.control import ControlServer
 from devrun.run.talk.protocol import Answer, Ask, decode_answer, encode
 from devrun.state.folder import LONGEST_SOCKET_PATH, socket_folder
 
@@ -31,6 +32,8 @@ class Served:
         self.listeners = []
         self.released = []
         self.is_over = False
+        self.has_room = True
+        self.paused = []
 
     def handle(self, ask):
         self.asked.append(ask)
@@ -41,8 +44,12 @@ class Served:
             return None
         return Attachment(type_in=self._type, listen=self._listen, standing=b"? ", is_over=lambda: self.is_over)
 
-    def _type(self, keys):
+    def _type(self, keys, go_on):
         self.typed += keys
+        if self.has_room:
+            return True
+        self.paused.append(go_on)
+        return False
 
     def _listen(self, listener):
         self.listeners.append(listener)
@@ -180,7 +187,7 @@ def test_garbage_is_answered_with_words_and_harms_nobody(desk, garbage):
 
 
 def test_a_client_that_says_nothing_or_half_a_request_is_hung_up_on(folder, monkeypatch):
-    monkeypatch.setattr(control, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(connection, "PATIENCE", PATIENCE)
     desk = Desk(folder)
     try:
         silent, half = desk.connect(), desk.connect()
@@ -310,6 +317,39 @@ def test_an_attached_client_types_and_reads_raw_bytes(desk):
     assert desk.read(client) == b"\x1b[1mhi\r\n"
     client.close()
     desk.until(lambda: desk.served.listeners == [])
+
+
+def test_who_types_more_than_the_service_reads_waits_and_loses_nothing(desk):
+    client = desk.connect()
+    client.sendall(encode(Ask(protocol.ATTACH, names=("web",))))
+    desk.read(client, enough=lambda text: text.endswith(b"? "))
+    desk.served.has_room = False
+    client.sendall(b"one ")
+    desk.until(lambda: desk.served.paused)
+    client.sendall(b"two ")
+    client.close()  # what was typed before is typed all the same
+    desk.served.listeners[0](b"echo")
+    assert desk.served.listeners == []
+    assert desk.answers()
+    assert desk.served.typed == b"one "
+    desk.served.has_room = True
+    desk.served.paused.pop()()
+    desk.until(lambda: desk.served.typed == b"one two ")
+
+
+def test_output_comes_to_who_has_to_wait_with_typing(desk):
+    client = desk.connect()
+    client.sendall(encode(Ask(protocol.ATTACH, names=("web",))))
+    desk.read(client, enough=lambda text: text.endswith(b"? "))
+    desk.served.has_room = False
+    client.sendall(b"one ")
+    desk.until(lambda: desk.served.paused)
+    desk.served.listeners[0](b"out\n")
+    assert desk.read(client) == b"out\n"
+    desk.served.is_over = True
+    desk.until(lambda: desk.is_hung_up(client))
+    desk.served.paused.pop()()  # of one that is gone by now
+    assert desk.answers()
 
 
 def test_an_attachment_ends_with_its_service(desk):

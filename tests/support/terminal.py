@@ -97,6 +97,20 @@ class Terminal:
         """Type text; end it with a line feed for Return."""
         os.write(self._master, text.encode())
 
+    def paste(self, text: str, timeout: float = DEADLINE) -> None:
+        """Type a long text as fast as it is taken, reading what is shown meanwhile."""
+        left = text.encode()
+        deadline = time.monotonic() + timeout
+        os.set_blocking(self._master, False)
+        while left:
+            assert time.monotonic() < deadline, f"{len(left)} bytes were not taken"
+            readable, writable, _ = select.select([self._master], [self._master], [], 1)
+            if readable:
+                self.pump()
+            if writable:
+                left = left[os.write(self._master, left) :]
+        os.set_blocking(self._master, True)
+
     def interrupt(self) -> None:
         """Press Ctrl-C."""
         self.type("\x03")

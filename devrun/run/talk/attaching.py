@@ -23,6 +23,7 @@ from devrun.run.talk.protocol import Ask, decode_answer
 from devrun.run.tether import terminal_size
 
 _CHUNK = 65536
+_MOST_KEYS = 4 * 1024 * 1024  # typed ahead of a service that does not read
 LEFT, ENDED = "left", "ended"
 
 
@@ -36,6 +37,9 @@ class Attached:
         self._key = key
         self._stdin = stdin
         self._stdout = stdout
+        self._is_terminal = os.isatty(stdin)
+        self._is_over = False
+        self._unsent = bytearray()
         self._connection = connect(run)
         try:
             send(self._connection, Ask(protocol.ATTACH, names=(service,), size=self._size()))
@@ -58,15 +62,29 @@ class Attached:
             greet()
             self._show(self._early)
             peer = self._connection.fileno()
-            while True:
-                readable, _, _ = select.select([peer, self._stdin, changes], [], [])
+            while not self._has_left:
+                heard = [peer, changes, *([self._stdin] if self._wants_keys else [])]
+                readable, writable, _ = select.select(heard, [peer] if self._unsent else [], [])
                 if peer in readable and not self._show(self._receive()):
                     return ENDED
                 if changes in readable:
                     os.read(changes, _CHUNK)
                     self._follow_window()
-                if self._stdin in readable and not self._type():
-                    return LEFT
+                if writable:
+                    self._send()
+                if self._stdin in readable:
+                    self._type()
+            return LEFT
+
+    @property
+    def _wants_keys(self) -> bool:
+        """Whether more is read: at a terminal always, the detach key must be heard whatever waits before it."""
+        return not self._is_over and len(self._unsent) < (_MOST_KEYS if self._is_terminal else _CHUNK)
+
+    @property
+    def _has_left(self) -> bool:
+        """Whether the detach key was typed, or all the input is with the service."""
+        return self._is_over and (self._is_terminal or not self._unsent)
 
     def _receive(self) -> bytes:
         try:
@@ -80,16 +98,26 @@ class Attached:
             view = view[os.write(self._stdout, view) :]
         return bool(output)
 
-    def _type(self) -> bool:
-        """Pass on what was typed; False when it has the detach key, or the input is over."""
+    def _type(self) -> None:
+        """Take what was typed; the detach key, or the end of the input, is the last of it."""
         try:
             typed = os.read(self._stdin, _CHUNK)
         except OSError:  # EIO: the terminal is gone
-            return False
-        keys, leaves = split_at_key(typed, self._key) if os.isatty(self._stdin) else (typed, False)
-        with contextlib.suppress(OSError):  # the service is ending: its end is read next
-            self._connection.sendall(keys)
-        return bool(typed) and not leaves
+            typed = b""
+        keys, leaves = split_at_key(typed, self._key) if self._is_terminal else (typed, False)
+        self._is_over = leaves or not typed
+        self._unsent += keys
+        self._send()
+
+    def _send(self) -> None:
+        """Send what the run takes now: it takes no more than the service reads."""
+        try:
+            del self._unsent[: self._connection.send(self._unsent, socket.MSG_DONTWAIT)]
+        except BlockingIOError:
+            return
+        except OSError:  # the service is ending: its end is read next
+            self._unsent.clear()
+            self._is_over = False
 
     def _follow_window(self) -> None:
         with contextlib.suppress(UnreachableError):

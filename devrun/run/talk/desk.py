@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from typing import TypeGuard
@@ -16,7 +15,7 @@ from devrun.run.output.screen import Screen
 from devrun.run.roster import Roster
 from devrun.run.talk import protocol
 from devrun.run.talk.claims import Claims
-from devrun.run.talk.control import Attachment
+from devrun.run.talk.connection import Attachment
 from devrun.run.talk.protocol import Answer, Ask, ServiceStatus
 from devrun.run.tether import resize
 from devrun.run.trees import Trees
@@ -193,10 +192,9 @@ class Desk:
             return None
         self._resize((name,), size)
 
-        def type_in(keys: bytes) -> None:
+        def type_in(keys: bytes, go_on: Callable[[], None]) -> bool:
             current = self._trees.instances.get(name)
-            if current is not None and current.master is not None:
-                _write(current.master, keys)
+            return current is None or current.keyboard is None or current.keyboard.type(keys, go_on)
 
         return Attachment(
             type_in=type_in,
@@ -223,11 +221,3 @@ def _next_start(each: ServiceState | None) -> int:
 
 def _is_sane(size: tuple[int, int] | None) -> TypeGuard[tuple[int, int]]:
     return size is not None and all(0 < each <= _MOST_CELLS for each in size)
-
-
-def _write(master: int, keys: bytes) -> None:
-    """Type into a terminal; what its full input queue does not take is lost, as on any terminal."""
-    try:
-        os.write(master, keys)
-    except OSError:
-        return
