@@ -55,7 +55,7 @@ def run(
             colour = wants_colour(sys.stdout, choice=output.color)
             prefixes = Prefixes(names, colour=colour, shown=not no_prefix)
             printer = _Lines(AnswerBytes(), prefixes, timestamps=timestamps)
-        if not follow:
+        if not follow or sys.stdout is None:  # closed before the start: nobody looks on
             printer.show(read_logs(folder, names, since=begin, tail=lines))
             return 0
         follower = Follower(folder, names)
@@ -114,7 +114,7 @@ class _Lines:
         self._out = out
         self._prefixes = prefixes
         self._time = LocalTime() if timestamps else None
-        self._tame = sys.stdout.isatty()
+        self._tame = sys.stdout is not None and sys.stdout.isatty()
         self._line_of: tuple[str, str] | None = None
         self._cut: set[tuple[str, str]] = set()
 

@@ -186,6 +186,14 @@ def test_following_ends_when_nobody_reads_any_more_even_if_nothing_is_said(make_
     assert child.wait(DEADLINE) == 141
 
 
+@pytest.mark.parametrize("words", [(), ("--json",), ("-f",), ("-f", "--json")], ids=" ".join)
+def test_without_a_stdout_there_is_nothing_to_show_or_follow(make_run, processes, words):
+    make_run().say("web", b"one\n")
+    child = processes.popen(["sh", "-c", 'exec "$@" >&-', "sh", *logs(*words)], stderr=subprocess.PIPE)
+    assert child.wait(DEADLINE) == 0
+    assert child.stderr.read() == b""
+
+
 def test_following_an_ended_run_is_reading_it(make_run, capfd):
     run = make_run()
     run.say("web", b"one\n")
