@@ -42,6 +42,10 @@ class Stamp(Struct, frozen=True):
     state_dir: str
 
 
+STAMP_VARIABLES = ("DEVRUN_RUN", "DEVRUN_SERVICE", "DEVRUN_WORKTREE", "DEVRUN_STATE_DIR")
+"""The names of the four, in the order of the fields of `Stamp`."""
+
+
 class Cwd(Struct, frozen=True):
     """The current working directory of a process.
 

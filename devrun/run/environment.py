@@ -9,10 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from devrun.config.project import Project, Service
 from devrun.config.templates import TemplateFacts, expand_service
-from devrun.model import PortSet, Stamp, Worktree
+from devrun.model import STAMP_VARIABLES, PortSet, Stamp, Worktree
 from devrun.ports.names import noted_bases, own_port_environment, port_environment, without_inherited
-
-STAMP_VARIABLES = ("DEVRUN_RUN", "DEVRUN_SERVICE", "DEVRUN_WORKTREE", "DEVRUN_STATE_DIR")
 
 
 def stamp_environment(stamp: Stamp) -> dict[str, str]:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from devrun.interrupt import ASKING
 from devrun.model import ProcessIdentity
 from devrun.run import layers
 from devrun.run.plan import STOP_MARGIN, RunResult
@@ -37,7 +38,6 @@ WRITING = signal.SIGUSR2
 """From the supervisor: every process is gone, a slow reader of the output is waited for.  That may
 take as long as it takes, until somebody asks for the end."""
 
-ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _FORWARDED = (*ASKING, signal.SIGWINCH)
 _WAITED = (*_FORWARDED, signal.SIGCHLD, signal.SIGALRM, STOPPING, WRITING)
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from devrun.config.project import Service
 from devrun.errors import DevrunError
+from devrun.interrupt import ASKING
 from devrun.model import ProcessIdentity
 from devrun.run import layers
 from devrun.run.book import RunBook
 from devrun.run.gate import Gate
-from devrun.run.keeper import ASKING, STOPPING, WRITING
+from devrun.run.keeper import STOPPING, WRITING
 from devrun.run.life import events as ev
 from devrun.run.life.events import Effect, Event
 from devrun.run.life.lifecycle import RunState, begin, step

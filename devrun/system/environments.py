@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 
-from devrun.model import ProcessEnvironment, Stamp
+from devrun.model import STAMP_VARIABLES, ProcessEnvironment, Stamp
 
-_STAMP_KEYS = (b"\0DEVRUN_RUN=", b"\0DEVRUN_SERVICE=", b"\0DEVRUN_WORKTREE=", b"\0DEVRUN_STATE_DIR=")
+_STAMP_KEYS = tuple(f"\0{name}=".encode() for name in STAMP_VARIABLES)
 
 
 def parse_environment(raw: bytes) -> ProcessEnvironment | None:

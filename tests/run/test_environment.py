@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from devrun.config.project import Project, Service
-from devrun.model import PortSet, Worktree
-from devrun.run.environment import STAMP_VARIABLES, common_environment, prepare_services
+from devrun.model import STAMP_VARIABLES, PortSet, Worktree
+from devrun.run.environment import common_environment, prepare_services
 
 WEB = Service("web", "x", "/w", port=3000)
 WORKER = Service("worker", "x", "/w")
