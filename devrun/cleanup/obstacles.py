@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from devrun.decide.context import KnownRun, Target
+from devrun.errors import DevrunError
 from devrun.model import Classified, Listener, Worktree
+from devrun.worktrees.locate import locate
 
 
 class Obstacle(NamedTuple):
@@ -79,9 +81,6 @@ def _whose(holder: Classified) -> str:
 def _branch(root: str | None) -> str:
     if root is None or not os.path.isdir(root):
         return ""
-    from devrun.errors import DevrunError
-    from devrun.worktrees.locate import locate
-
     try:
         branch = locate(root).branch
     except (DevrunError, OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from devrun.config.problems import did_you_mean
 from devrun.config.project import Project, Service
 from devrun.errors import UsageError
 
@@ -81,8 +82,6 @@ def in_start_order(services: Mapping[str, Service], chosen: Iterable[Service]) -
 
 
 def _unknown(name: str, project: Project) -> list[Service]:
-    from devrun.config.problems import did_you_mean
-
     hint = did_you_mean(name, project.services) or "known are " + ", ".join(f"`{each}`" for each in project.services)
     raise UsageError(f"no service is called `{name}`", hint=hint)
 
@@ -90,7 +89,5 @@ def _unknown(name: str, project: Project) -> list[Service]:
 def _check_profiles(project: Project, wanted: set[str]) -> None:
     known = {profile for service in project.services.values() for profile in service.profiles}
     for profile in sorted(wanted - known):
-        from devrun.config.problems import did_you_mean
-
         listed = "known are " + ", ".join(f"`{each}`" for each in sorted(known)) if known else "no service has one"
         raise UsageError(f"no service has the profile `{profile}`", hint=did_you_mean(profile, known) or listed)

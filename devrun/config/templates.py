@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 from msgspec import Struct
 
+from devrun.config.problems import did_you_mean
 from devrun.config.project import ReadyKind, Service
 from devrun.config.template_syntax import OFFSET, PORT, Reference, Template, TemplateError, parse
 from devrun.errors import ConfigError
@@ -134,8 +135,6 @@ def _find(target: str, services: Mapping[str, Service]) -> Service | None:
 
 
 def _suggest(name: str, services: Mapping[str, Service]) -> str:
-    from devrun.config.problems import did_you_mean
-
     known = [SLUG, SLOT, "env.NAME"]
     for service in services.values():
         if service.port is not None:

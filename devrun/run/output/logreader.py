@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
@@ -186,8 +187,6 @@ def _last_bytes(slices: list[Slice], lines: int) -> tuple[bool, bytes]:
 
 
 def _last(records: Iterable[Record], count: int) -> Iterator[Record]:
-    from collections import deque
-
     yield from deque(records, maxlen=count)
 
 
