@@ -69,12 +69,23 @@ TABLE: tuple[Row, ...] = (
         Fate.ORPHAN,
         "its worktree was moved to a trash folder inside a git dir",
     ),
-    Row("removed", lambda it: it.folder is Folder.DELETED and it.known, Fate.ORPHAN, "its worktree is gone"),
     Row(
         "removed with its trash",
         lambda it: it.folder is Folder.DELETED and it.in_trash is True,
         Fate.ORPHAN,
         "its worktree was moved to a trash folder inside a git dir, and deleted there",
+    ),
+    Row(
+        "deleted sub-folder of one that git does not list",
+        lambda it: it.folder is Folder.DELETED and it.has_checkout is True,
+        Fate.REPORT,
+        "its folder was deleted; its worktree is there, though git does not list it (moved by hand?)",
+    ),
+    Row(
+        "removed",
+        lambda it: it.folder is Folder.DELETED and it.known and it.has_checkout is False,
+        Fate.ORPHAN,
+        "its worktree is gone",
     ),
     Row(
         "left-over folder",

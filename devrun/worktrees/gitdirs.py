@@ -31,14 +31,16 @@ def around_git_dir(places: Places, git_dir: str) -> Surroundings:
     live = None
     if view.entries is not None:
         live = any(each.identity == git_dir and each.file_id is not None for each in view.entries)
+    folder = _folder(git_dir, root, known)
     return Surroundings(
         path=git_dir,
-        folder=_folder(git_dir, root, known),
+        folder=folder,
         root=root or git_dir,
         identity=git_dir,
         repository=repository,
         live=live,
         known=True,
+        has_checkout=None if folder is None else folder is Folder.PRESENT,
         leased=known is not None and known.leased,
         problem=None if view.problem is None else f"git: `{repository}`: {view.problem}",
     )

@@ -13,6 +13,17 @@ def upwards(path: str) -> list[str]:
     return folders
 
 
+def is_there(path: str, /) -> bool | None:
+    """Say whether something is at `path`; None when that cannot be looked at."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return None
+    return True
+
+
 def device_above(path: str, /) -> int | None:
     """Return the device of the nearest folder above `path` that is there; None when one cannot be looked at."""
     for folder in upwards(path)[1:]:

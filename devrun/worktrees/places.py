@@ -21,7 +21,7 @@ from devrun.model import Cwd, FileId, Folder, Surroundings, Worktree
 from devrun.system.git import TIMEOUT
 from devrun.worktrees.listing import RepositoryView, WorktreeEntry, list_worktrees
 from devrun.worktrees.locate import file_id, is_git_dir, locate
-from devrun.worktrees.paths import device_above, upwards
+from devrun.worktrees.paths import device_above, is_there, upwards
 from devrun.worktrees.patterns import Patterns
 
 RECREATED_MARGIN = 1.0
@@ -179,7 +179,7 @@ class Places:
             known=root.known is not None or root.by_pattern,
             leased=root.known is not None and root.known.leased,
             in_trash=None if live or repository is None else self._is_in_trash(root, repository),
-            has_checkout=os.path.lexists(os.path.join(root.path, ".git")),
+            has_checkout=is_there(os.path.join(root.path, ".git")),
             repository_gone=self._is_repository_gone(root, repository),
             problem=problem,
         )

@@ -17,6 +17,8 @@ ROWS = [
     ("trash", TRASH, Fate.ORPHAN),
     ("left-over folder", change(GONE_PLACE, folder=Folder.PRESENT), Fate.ORPHAN_IF_STAMPED),
     ("removed", GONE_PLACE, Fate.ORPHAN),
+    ("none of these", change(GONE_PLACE, has_checkout=None), Fate.UNDECIDED),
+    ("deleted sub-folder of one that git does not list", change(GONE_PLACE, has_checkout=True), Fate.REPORT),
     ("removed with its trash", change(TRASH, folder=Folder.DELETED), Fate.ORPHAN),
     ("re-created", change(LIVE_SIBLING, folder=Folder.DELETED, predecessor=True), Fate.ORPHAN),
     ("deleted sub-folder", change(LIVE_SIBLING, folder=Folder.DELETED, predecessor=False), Fate.REPORT),

@@ -17,6 +17,7 @@ from devrun.system.processes import Column, read_details, read_snapshot
 from devrun.worktrees.listing import RepositoryView
 from devrun.worktrees.locate import locate
 from devrun.worktrees.patterns import Patterns
+from devrun.worktrees.paths import is_there
 from devrun.worktrees.places import KnownRoot, Places
 from devrun.worktrees.survey import make_places, worktree_is_gone
 
@@ -187,6 +188,29 @@ def test_moved_by_hand_is_kept(repository, stand, tmp_path):
     lease, ask = known(path), stand(path)
     os.rename(path, tmp_path / "moved")
     assert fate(ask(places(lease))) is Fate.UNDECIDED
+
+
+@pytest.mark.parametrize("why", ["moved by hand", "forgotten by git"])
+def test_a_deleted_sub_folder_of_a_worktree_that_is_there_is_no_end_of_it_though_git_does_not_list_it(
+    repository, stand, why
+):
+    trees = os.path.join(repository.path, ".worktrees")
+    path, now = repository.worktree("a", os.path.join(trees, "a")), os.path.join(trees, "b")
+    os.mkdir(os.path.join(path, "dist"))
+    if why == "moved by hand":
+        os.rename(path, now)
+    else:
+        now = path
+        shutil.rmtree(os.path.join(repository.path, ".git", "worktrees", "a"))
+    ask = stand(os.path.join(now, "dist"))
+    os.rmdir(os.path.join(now, "dist"))
+    assert (ask(places()).live, fate(ask(places()))) == (False, Fate.REPORT)
+
+
+def test_what_cannot_be_looked_at_is_not_missing(tmp_path):
+    assert is_there(str(tmp_path)) is True
+    assert is_there(str(tmp_path / "x")) is False
+    assert is_there(str(tmp_path / ("x" * 300))) is None
 
 
 def test_a_name_that_only_begins_the_same_is_another_worktree(repository, stand, tmp_path):
