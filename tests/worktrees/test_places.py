@@ -16,8 +16,8 @@ from devrun.state import open_state
 from devrun.system.processes import Column, read_details, read_snapshot
 from devrun.worktrees.listing import RepositoryView
 from devrun.worktrees.locate import locate
-from devrun.worktrees.patterns import Patterns
 from devrun.worktrees.paths import is_there
+from devrun.worktrees.patterns import Patterns
 from devrun.worktrees.places import KnownRoot, Places
 from devrun.worktrees.survey import make_places, worktree_is_gone
 
