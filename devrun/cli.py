@@ -9,17 +9,17 @@ of the table, not for all of them.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import gc
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from devrun import __version__
 from devrun.errors import DevrunError, UsageError
-from devrun.interrupt import Interrupted, interruptible
+from devrun.interrupt import ASKING, Interrupted, interruptible
 from devrun.report.console import Output, UnwritableError
 from devrun.verbs import READ, VERBS, Verb
 
@@ -178,10 +178,6 @@ def _dispatch(words: list[str]) -> int:
     output = Output(json=options.pop("json", False), color=options.pop("color"))
     module = importlib.import_module(f"devrun.commands.{verb.module}")
     gc.freeze()  # modules stay: no collection has to look at them, nor the end of the process take them down
-    with contextlib.nullcontext() if verb.effect == READ else interruptible():
+    with interruptible((signal.SIGINT,) if verb.effect == READ else ASKING):
         code: int = module.run(output, **options)
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

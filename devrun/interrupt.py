@@ -4,7 +4,7 @@ Python's default for TERM and HUP is to die on the spot, which would leave a pro
 came while something was being stopped.  Here every asking signal raises, so that what was begun is
 undone on the way out, and the command ends with 128 + n.  In the middle of an import it raises when
 the import is done: an exception that comes while a class is being made crashes the interpreter in
-msgspec 0.19 (SIGSEGV), and would leave half a module behind anyway.
+msgspec 0.22 (SIGSEGV), and would leave half a module behind anyway.
 """
 
 from __future__ import annotations
