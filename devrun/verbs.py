@@ -113,7 +113,7 @@ VERBS: tuple[Verb, ...] = (
         description=(
             "1. starts the services, and first what they depend on; each after its guard\n"
             "2. returns when they are ready, or with the code and the last lines of one that fails\n"
-            "A service that runs is left alone.  A service the run does not know is added by `devrun up -d`."
+            "Never starts what runs already.  A service the run does not know is added by `devrun up -d`."
         ),
         examples=("devrun start web", "devrun start web api", "devrun start web --json"),
         arguments=(NAMED, FILE, JSON),
@@ -126,7 +126,8 @@ VERBS: tuple[Verb, ...] = (
         description=(
             "1. stops exactly these services; those that depend on them stay up\n"
             "2. starts them after their guard, and returns when they are ready\n"
-            "Takes the configuration the run was started with; `devrun up --replace` reads it anew."
+            "Never stops another service.  Takes the configuration the run was started with; `devrun up --replace`\n"
+            "reads it anew."
         ),
         examples=("devrun restart api", "devrun restart api worker", "devrun restart api --json"),
         arguments=(NAMED, FILE, JSON),
@@ -221,7 +222,8 @@ VERBS: tuple[Verb, ...] = (
             "2. waits until they are ready\n"
             "3. runs CMD here, with every service's <NAME>_PORT and <NAME>_URL, and passes signals on\n"
             "4. stops what it started, unless another `exec` uses it too; exits with CMD's code\n"
-            "Exit 127: no such command; 128+n: ended by signal n.  Says nothing on stdout."
+            "Exit 127: no such command; 128+n: ended by signal n.\n"
+            "Never stops what was there before, never says anything of its own on stdout."
         ),
         examples=(
             "devrun exec -- pnpm playwright test",
@@ -297,7 +299,7 @@ VERBS: tuple[Verb, ...] = (
         ),
         examples=(
             "devrun schema > services.schema.json",
-            "devrun schema | check-jsonschema --schemafile /dev/stdin services.yaml",
+            "devrun schema | check-jsonschema --schemafile - services.yaml",
             "devrun schema ps",
         ),
         arguments=(
@@ -466,8 +468,9 @@ VERBS: tuple[Verb, ...] = (
             "   for OAuth callbacks, CORS lists and mobile apps that know these numbers only\n"
             "2. ports, url, env and exec answer with them here, for as long as the run lives\n"
             "3. gives them back when the run ends, however it ends\n"
-            "Exit 3 while a run of the main checkout lives, or another worktree has taken them;\n"
-            "while they are taken, `up` in the main checkout is refused by name.  Takes the options of `up`."
+            "Never takes them from a run that lives: exit 3 while one of the main checkout does, or another\n"
+            "worktree has taken them.  While they are taken, `up` in the main checkout is refused by name.\n"
+            "Takes the options of `up`."
         ),
         examples=("devrun take", "devrun take web api -d --wait", "devrun take --replace"),
         arguments=START,
@@ -550,7 +553,7 @@ VERBS: tuple[Verb, ...] = (
         description=(
             "1. without a name: every command; with one: its long help\n"
             "2. with --json: effect (read, write, destructive), arguments, exit codes\n"
-            "A command that is not listed is unknown, not safe."
+            "A command that is not listed is unknown, not safe.  Never reads a configuration, never writes."
         ),
         examples=("devrun help", "devrun help up", "devrun help --json"),
         arguments=(_argument("topic", nargs="?", metavar="COMMAND", help="the command to explain"), JSON),

@@ -287,7 +287,8 @@ def test_every_verb_has_its_file_and_every_file_its_verb():
 def test_a_row_of_the_table_of_verbs_is_complete(verb):
     assert verb.effect in {READ, WRITE, DESTRUCTIVE}
     assert 3 <= len(verb.help.split()) <= 6
-    assert verb.description
+    assert "1. " in verb.description
+    assert "Never " in verb.description
     assert len(verb.examples) == 3
     assert all("devrun " in each for each in verb.examples)
 
