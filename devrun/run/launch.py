@@ -50,7 +50,7 @@ def run_to_end(plan: RunPlan, starting: FileLock) -> RunResult:
         os.chdir("/")
         become_subreaper()
         if layers.is_on(layers.KEEPER):
-            signal_on_parent_death(signal.SIGTERM)
+            signal_on_parent_death(signal.SIGCONT)  # its pipe tells it then, even where somebody stopped it
         with open_state(path=plan.state_path) as own_state:
             book = RunBook(plan, own_state)
             book.publish(plan, keeper=keeper, supervisor=own_identity())

@@ -209,6 +209,24 @@ def test_a_stopped_keeper_clears_up_after_its_supervisor_once_it_runs_again(star
 
 
 @pytest.mark.linux
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a stopped process of its parent's death")
+def test_a_stopped_supervisor_tears_down_when_its_keeper_is_killed(started, handshake):
+    run = started("tree", "daemon", "nohup")
+    supervisor_of(run.process).suspend()
+    run.process.kill()
+    assert handshake.wait_gone()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM])
+def test_a_signal_that_means_nothing_to_the_supervisor_is_passed_over(started, signum):
+    """`pkill -USR1 -f NAME` means a service, and reaches devrun, too, when its own words hold the name."""
+    run = started("drain", grace=LONG)
+    supervisor_of(run.process).send_signal(signum)
+    assert run.stop() == 130
+    assert "drain | drained" in run.output
+    assert "bug" not in run.output
+
+
 def test_neither_keeper_nor_supervisor_stands_in_the_worktree(started):
     run = started("listener")
     assert {os.readlink(f"/proc/{pid}/cwd") for pid in (run.pid, supervisor_of(run.process).pid)} == {"/"}
@@ -330,7 +348,7 @@ def test_the_size_of_the_terminal_reaches_a_service_that_has_one(tmp_path, termi
     """The service says its size at the start and whenever it changes."""
     code = (
         "import os, signal\n"
-        "def say(*_): print('size', os.get_terminal_size(0), flush=True)\n"
+        "def say(*_): os.write(1, f'size {os.get_terminal_size(0)}\\n'.encode())\n"
         "signal.signal(signal.SIGWINCH, say); say()\n"
         "while True: signal.pause()\n"
     )

@@ -190,8 +190,11 @@ def supervisor_of(keeper: psutil.Process) -> psutil.Process:
 
 
 def kill(*processes: psutil.Process) -> None:
-    """SIGKILL them at once: stopped first, so that none can act on the death of another."""
+    """SIGKILL them at once: stopped first, so that none can act on the death of another.
+
+    Parents come first in `processes`, and are killed last: their death wakes the supervisor.
+    """
     for each in processes:
         each.send_signal(signal.SIGSTOP)
-    for each in processes:
+    for each in reversed(processes):
         each.kill()
