@@ -136,8 +136,13 @@ def _raw(descriptor: int) -> Iterator[None]:
     if not os.isatty(descriptor):
         yield
         return
+
+    def again(_signum: int, _frame: object) -> None:
+        with contextlib.suppress(termios.error):  # a closed window sends SIGCONT, too
+            tty.setraw(descriptor, termios.TCSANOW)
+
     before = termios.tcgetattr(descriptor)
-    continued = signal.signal(signal.SIGCONT, lambda *_: tty.setraw(descriptor, termios.TCSANOW))
+    continued = signal.signal(signal.SIGCONT, again)
     try:
         tty.setraw(descriptor, termios.TCSADRAIN)
         yield
