@@ -4,8 +4,8 @@
     python -m tests lint unit  only these stages: lint, types, unit, node, matrix
 
 Missing programs come from Debian's packages (as root, or with `sudo -n`); elsewhere they are named.
-pnpm, and node where there is none or
-an old one, come from the npm registry, into a cache folder.  Stops at the first stage that fails.
+pnpm, and node where there is none or an old one, come from the npm registry, into a cache folder.
+Stops at the first stage that fails.
 """
 
 from __future__ import annotations

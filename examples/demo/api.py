@@ -36,7 +36,7 @@ class Api(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, form, *values):
-        if self.path != "/events":
+        if self.path not in ("/events", "/healthz"):
             print(form % values)
 
 
