@@ -166,15 +166,30 @@ def _refuse_unknown_verb(words: list[str]) -> None:
         raise UsageError(f"no command is called `{word}`", hint=f"`devrun {close[0]}`" if close else "`devrun --help`")
 
 
+def _not_understood(unknown: list[str], verb: Verb | None) -> UsageError:
+    """Explain words that are left over: the option that was meant, or where the options are listed."""
+    from difflib import get_close_matches
+
+    prog = "devrun" if verb is None else f"devrun {verb.name}"
+    flags = [flag for argument in (() if verb is None else verb.arguments) for flag in argument.flags]
+    long = [each for each in flags if each.startswith("--")]
+    close = get_close_matches(unknown[0].partition("=")[0], long, n=1, cutoff=0.7)
+    hint = f"did you mean `{close[0]}`?" if close else f"`{prog} --help`"
+    return UsageError(f"`{prog}` does not take `{' '.join(unknown)}`", hint=hint)
+
+
 def _dispatch(words: list[str]) -> int:
     _refuse_unknown_verb(words)
     parser = build_parser([verb for verb in VERBS if verb.name in words[:1]] or VERBS)
-    options = vars(parser.parse_args(words))
+    found, unknown = parser.parse_known_args(words)
+    options = vars(found)
     name = options.pop("verb")
-    if name is None:
+    if name is None and not unknown:
         parser.print_help()
         return 2
-    verb = next(each for each in VERBS if each.name == name)
+    verb = next((each for each in VERBS if each.name == name), None)
+    if unknown or verb is None:
+        raise _not_understood(unknown, verb)
     output = Output(json=options.pop("json", False), color=options.pop("color"))
     module = importlib.import_module(f"devrun.commands.{verb.module}")
     gc.freeze()  # modules stay: no collection has to look at them, nor the end of the process take them down

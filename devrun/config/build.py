@@ -20,7 +20,7 @@ from devrun.config.project import Dependency, PortSettings, Project, Service
 from devrun.config.settings import sweep_of
 from devrun.config.shape import EnvFile, PortsEntry, ServiceEntry, ServicesFile
 from devrun.config.value import Value, unwrap
-from devrun.errors import UsageError
+from devrun.errors import ConfigError, UsageError
 from devrun.ports.names import wishes
 
 
@@ -145,8 +145,15 @@ def _instances(typed: ServicesFile, document: Value, inputs: Inputs, problems: P
     if named is not None and not os.path.lexists(path):
         problems.add(f"the Procfile `{typed.procfile}` does not exist", named.place)
         return []
-    lines = read_procfile(read_source(path, name=shown(path, inputs.start)), problems)
-    return expand(lines, formation, problems)
+    name = shown(path, inputs.start)
+    try:
+        source = read_source(path, name=name)
+    except ConfigError as error:
+        if named is None or error.where != name:  # asked for by `-f`, or it has a place in the file
+            raise
+        problems.add(error.message, named.place)
+        return []
+    return expand(read_procfile(source, problems), formation, problems)
 
 
 def _formation(typed: ServicesFile, document: Value, inputs: Inputs, problems: Problems) -> Formation:

@@ -46,9 +46,11 @@ def read_env_files(root: str, wanted: Iterable[Wanted], start: str, problems: Pr
         try:
             source = read_source(path, name=shown(path, start))
         except ConfigError as error:
-            if each.place is None or is_there(path):
+            if each.place is None or error.where != shown(path, start):  # by default, or it has a place in the file
                 raise
-            hint = "a file that may be missing: `{path: " + each.path + ", required: false}`"
+            hint = (
+                None if is_there(path) else "a file that may be missing: `{path: " + each.path + ", required: false}`"
+            )
             problems.add(error.message, each.place, hint=hint)
             continue
         variables.update(parse_env(source, problems))

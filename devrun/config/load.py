@@ -94,7 +94,7 @@ def find_config(start: str, file: str | None = None) -> Found:
     example = next((folder for folder in folders if is_there(os.path.join(folder, EXAMPLE))), None)
     hint = "`devrun init` writes one"
     if example is not None:
-        hint = f"`-f {shown(os.path.join(example, EXAMPLE), start)}`, or `devrun init`"
+        hint = f"`devrun up -f {shown(os.path.join(example, EXAMPLE), start)}`, or `devrun init`"
     where = f"`{start}`" if len(folders) == 1 else f"`{start}` or above it, up to `{folders[-1]}`"
     raise ConfigError(f"no services.yaml and no Procfile in {where}", hint=hint)
 

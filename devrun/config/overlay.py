@@ -32,6 +32,9 @@ def merge(base: Value, over: Value) -> Value:
     data = dict(base.data)
     merged = _copy(base, data)
     for key, value in over.data.items():
+        if value.data is None and key in data and key not in _KEEPS_NULL:
+            del data[key]
+            continue
         data[key] = merge(data[key], value) if key in data else value
         if key not in base.data or not isinstance(value.data, dict):
             merged.keys[key] = over.key_place(key)

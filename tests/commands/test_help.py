@@ -45,6 +45,20 @@ def test_an_unknown_command_gets_the_nearest_one(capsys):
     assert capsys.readouterr().err == "error: no command `complete`\nhint: `devrun help completion`\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "what", "hint"),
+    [
+        (["up", "--replce"], "`devrun up` does not take `--replce`", "did you mean `--replace`?"),
+        (["ps", "--al=1", "x"], "`devrun ps` does not take `--al=1 x`", "did you mean `--all`?"),
+        (["check", "-z"], "`devrun check` does not take `-z`", "`devrun check --help`"),
+        (["--nope"], "`devrun` does not take `--nope`", "`devrun --help`"),
+    ],
+)
+def test_words_a_command_does_not_take_are_named_with_the_nearest_option(capsys, words, what, hint):
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"error: {what}\nhint: {hint}\n"
+
+
 def test_the_exit_codes_of_the_json_are_those_of_the_help():
     for code, meaning in help_verb.EXIT_CODES.items():
         assert code in EXIT_CODES

@@ -87,7 +87,7 @@ def test_the_search_leads_out_of_a_submodule_and_ends_at_the_top_of_its_superpro
 
 def test_an_example_is_named_when_nothing_else_is_there(folder):
     folder.write("Procfile.example", "web: x\n")
-    assert folder.refuse().hint == "`-f Procfile.example`, or `devrun init`"
+    assert folder.refuse().hint == "`devrun up -f Procfile.example`, or `devrun init`"
     assert list(folder.load(file="Procfile.example").services) == ["web"]
 
 

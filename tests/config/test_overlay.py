@@ -29,6 +29,16 @@ def test_it_is_merged_key_by_key(folder):
     assert project.ports.slot == 3
 
 
+def test_a_key_without_a_value_takes_the_key_away(folder):
+    folder.write("services.local.yaml", "services: {web: , api: {environment: {A: }, stdin: null}}\n")
+    project = folder.load(BASE)
+    assert list(project.services) == ["api"]
+    assert project.services["api"].environment == {"B": "2"}
+    folder.write("services.local.yaml", "services: {api: }\n")
+    error = folder.refuse(BASE.replace("command: y", "command: y, depends_on: [api]"))
+    assert "`web` depends on `api`, which is not defined" in error.message
+
+
 def test_an_error_names_the_file_it_is_in(folder):
     folder.write("services.local.yaml", "services:\n  api: {prot: 3}\n")
     error = folder.refuse(BASE)

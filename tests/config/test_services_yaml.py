@@ -268,6 +268,8 @@ def test_a_wrong_service_is_refused_at_its_place(folder, written, column, messag
         ("ports: {stride: 0}\nservices: {a: {command: x}}\n", "1:17", "a whole number from 1"),
         ("env_file: nope\nservices: {a: {command: x}}\n", "1:11", "`nope` cannot be read: there is no such file"),
         ("procfile: nope\nservices: {a: {command: x}}\n", "1:11", "the Procfile `nope` does not exist"),
+        ("env_file: [.]\nservices: {a: {command: x}}\n", "1:12", "`.` is a folder"),
+        ("procfile: /dev/null\nservices: {a: {command: x}}\n", "1:11", "`/dev/null` is a device"),
         ("formation: a=2\nservices: {a: {command: x}}\n", "1:12", "there is none"),
         ("services: {a: {command: x}, a: {command: y}}\n", "1:29", "duplicate key `a`"),
         ("services: {a: }\n", "1:12", "`a` has no `command`"),
