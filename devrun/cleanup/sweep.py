@@ -22,13 +22,14 @@ from devrun.cleanup.values import GRACE, LeaseRow, Listing, Skipped, SweepReport
 from devrun.config.project import SweepSettings
 from devrun.decide.context import Context, KnownRun
 from devrun.decide.fate import Fate, judge
+from devrun.errors import DevrunError
 from devrun.model import Situation
 from devrun.ports.ledger import release
 from devrun.state import State
 from devrun.state.leases import Lease
 from devrun.system.columns import Column
 from devrun.system.execute import drive
-from devrun.worktrees.locate import root_of
+from devrun.worktrees.locate import locate, root_of
 from devrun.worktrees.places import Places
 from devrun.worktrees.survey import Survey, make_places
 
@@ -94,6 +95,7 @@ class _Question:
             state,
             runs=[known.record for known in (self.runs or {}).values()],
             patterns=settings.paths,
+            repository=_repository_of(root) if settings.paths else None,
             deadline=self._until,
         )
 
@@ -152,6 +154,14 @@ class _Question:
             if is_stamped or (record.cwd is not None and self.places.is_suspicious(record.cwd)):
                 found.append(pid)
         return found
+
+
+def _repository_of(root: str | None) -> str | None:
+    """Return the repository of the configuration: worktrees outside of it, which only its patterns name, are its own."""
+    try:
+        return None if root is None else locate(root).repository
+    except (DevrunError, OSError):
+        return None
 
 
 def _is_gone(lease: Lease, places: Places) -> bool:

@@ -63,12 +63,17 @@ class Places:
         *,
         deadline: float | None = None,
         ask_git: Callable[..., RepositoryView] = list_worktrees,
+        repository: str | None = None,
     ) -> None:
-        """`deadline` (monotonic) ends the budget for asking git."""
+        """`deadline` (monotonic) ends the budget for asking git.
+
+        `repository` is whose patterns these are: asked about a missing root that only they name.
+        """
         self._known = {each.root: each for each in known}
         self._patterns = patterns
         self._deadline = deadline
         self._ask_git = ask_git
+        self._repository = repository
         self._views: dict[str, RepositoryView] = {}
         self._located: dict[str, Worktree | None] = {}
         self._suspicious: dict[str, bool] = {}
@@ -196,7 +201,7 @@ class Places:
         for index, part in enumerate(parts):
             if part.endswith(".git") and is_git_dir("/".join(parts[: index + 1])):
                 return "/".join(parts[: index + 1])
-        return None
+        return self._repository if root.by_pattern and is_there(root.path) is False else None
 
     def _is_live(self, root: _Root, repository: str | None) -> tuple[bool | None, str | None]:
         if repository is None:

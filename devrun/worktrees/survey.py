@@ -78,15 +78,16 @@ class Survey:
                 self.origins[record.identity] = _origins_of(record, places)
 
 
-def make_places(
+def make_places(  # noqa: PLR0913 - one call gathers all that is known
     state: State,
     *,
     runs: Iterable[RunRecord] = (),
     worktree: Worktree | None = None,
     patterns: Iterable[str] = (),
+    repository: str | None = None,
     deadline: float | None = None,
 ) -> Places:
-    """Return the places that devrun knows: leases, runs, the worktree asked about, patterns of paths."""
+    """Return the places that devrun knows: leases, runs, the worktree asked about, patterns (of `repository`)."""
     known = [
         KnownRoot(run.worktree, identity=run.worktree_identity, repository=repository_of(run.worktree_identity))
         for run in runs
@@ -94,7 +95,8 @@ def make_places(
     known += [_of_lease(lease) for lease in state.leases.all()]
     if worktree is not None and worktree.root not in {each.root for each in known if each.leased}:
         known.append(KnownRoot(worktree.root, identity=worktree.identity or None, repository=worktree.repository))
-    return Places(known, Patterns(patterns), deadline=deadline)
+    repository = repository if worktree is None else worktree.repository
+    return Places(known, Patterns(patterns), deadline=deadline, repository=repository)
 
 
 def _of_lease(lease: Lease) -> KnownRoot:

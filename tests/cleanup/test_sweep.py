@@ -124,6 +124,21 @@ def test_trash_inside_a_git_dir_and_predecessors_need_no_pattern(state, reposito
     assert wait_gone(each.process for each in orphans) == []
 
 
+def test_a_worktree_beside_its_repository_is_gone_by_the_pattern_of_the_configuration(
+    state, repository, server, tmp_path
+):
+    gone, project = (os.path.join(tmp_path, "trees", name) for name in ("gone", "project"))
+    orphan = server(repository.worktree("gone", gone))
+    os.makedirs(os.path.join(project, "dist"))
+    other = server(os.path.join(project, "dist"))
+    repository.remove(gone)
+    os.rmdir(os.path.join(project, "dist"))
+    beside = SweepSettings(paths=(f"{tmp_path}/trees/*",))
+    report = sweep(state, settings=beside, root=repository.path)
+    assert mine(report, orphan, other) == {orphan.pid}
+    assert lives(other.process)
+
+
 def test_sixty_orphans_take_one_grace(state, repository, processes):
     path = nested(repository, "a")
     code = (

@@ -102,8 +102,14 @@ def test_a_configured_path_is_a_pattern(repository, stand, tmp_path):
     ask = stand(path)
     repository.remove(path)
     assert fate(ask(places(patterns=[f"{tmp_path}/trees/*"]))) is Fate.UNKNOWN  # whose repository? nobody knows
-    lease = KnownRoot(path, repository=os.path.join(repository.path, ".git"))
-    assert fate(ask(places(lease))) is Fate.ORPHAN
+    git_dir = os.path.join(repository.path, ".git")
+    assert fate(ask(places(KnownRoot(path, repository=git_dir)))) is Fate.ORPHAN
+    of_the_configuration = {"patterns": [f"{tmp_path}/trees/*"], "repository": git_dir}
+    assert fate(ask(places(**of_the_configuration))) is Fate.ORPHAN
+    silent = RepositoryView(git_dir, None, None, "git hung")
+    assert fate(ask(places(**of_the_configuration, ask_git=lambda *_, **__: silent))) is Fate.UNKNOWN
+    os.makedirs(path)  # whose project is that?
+    assert fate(ask(places(**of_the_configuration))) is Fate.UNKNOWN
 
 
 def test_moved_to_a_trash_folder_inside_the_git_dir_is_gone_and_stays_gone_when_emptied(repository, stand):
