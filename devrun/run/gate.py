@@ -6,9 +6,10 @@ from msgspec.structs import replace
 
 from devrun.cleanup import guard, target_of
 from devrun.config.project import Service
+from devrun.errors import DevrunError
 from devrun.model import ProcessSnapshot
 from devrun.run.instance import Instance
-from devrun.run.life.events import MainExited
+from devrun.run.life.events import GuardRefused, MainExited
 from devrun.run.plan import RunPlan
 from devrun.state import State
 from devrun.system.processes import Column, read_details, read_snapshot
@@ -22,17 +23,24 @@ class Gate:
         self._plan = plan
         self._state = state
 
-    def refusal(self, service: Service) -> str | None:
-        """Clear the way of a service that starts (again); return who is in it and stays, None when it is clear."""
-        report = guard(
-            self._state,
-            self._plan.worktree,
-            [target_of(service, self._plan.ports)],
-            run=self._plan.id,
-            settings=self._plan.project.sweep,
-            grace=service.stop.timeout,
-        )
-        return report.services[0].message
+    def refusal(self, service: Service) -> GuardRefused | None:
+        """Clear the way of a service that starts (again); return who is in it and stays, None when it is clear.
+
+        Where that cannot be found out (a spoilt state folder), this one service does not start.
+        """
+        try:
+            report = guard(
+                self._state,
+                self._plan.worktree,
+                [target_of(service, self._plan.ports)],
+                run=self._plan.id,
+                settings=self._plan.project.sweep,
+                grace=service.stop.timeout,
+            )
+        except DevrunError as error:
+            return GuardRefused(service.name, error.message, error.exit_code)
+        message = report.services[0].message
+        return None if message is None else GuardRefused(service.name, message)
 
     def with_holder(self, event: MainExited, service: Service, instance: Instance | None) -> MainExited:
         """Name the foreign process on the port of a service that failed: taken between guard and bind.

@@ -207,7 +207,7 @@ class Supervisor:
         service = self._roster.service(effect.name)
         refusal = self._gate.refusal(service) if effect.guard else None
         if refusal is not None:
-            self._events.append(ev.GuardRefused(effect.name, refusal))
+            self._events.append(refusal)
         else:
             self._trees.start(service, self._roster.environment(effect.name))
             self._has_new_groups = True

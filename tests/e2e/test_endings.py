@@ -429,6 +429,23 @@ def test_a_killed_supervisor_is_cleared_after_although_the_state_cannot_be_read(
     assert "bug" not in run.output
 
 
+def test_a_restart_that_cannot_be_guarded_is_refused_and_the_run_stays_orderly(tmp_path, handshake, bystander, up):
+    bystander()
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    again = {"command": f"read _ < {gate}; exit 1", "restart": "always", "essential": False}
+    configure(tmp_path, again=again, drain=patient(handshake.text("drain")))
+    run = up(cwd=tmp_path)
+    handshake.wait_shapes("drain")
+    spoil_the_state()
+    gate.write_text("\n")
+    run.read_until("state.db` is corrupt")
+    assert "`again`: state `" in run.output
+    assert run.stop() == 130
+    assert re.search(r"^drain +\| drained$", run.output, re.MULTILINE)
+    assert "bug" not in run.output
+
+
 def test_ctrl_c_is_orderly_although_the_state_cannot_be_written(started, handshake, bystander):
     bystander()
     run = started("drain", "daemon", grace=LONG)

@@ -48,7 +48,7 @@ class SpawnFailed(Struct, frozen=True):
 
 
 class GuardRefused(Struct, frozen=True):
-    """Nothing was spawned: somebody who must not be stopped is in the way."""
+    """Nothing was spawned: somebody who must not be stopped is in the way, or nobody can tell."""
 
     name: str
     message: str
