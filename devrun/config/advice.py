@@ -124,9 +124,10 @@ def _written_ports(project: Project) -> Iterator[Advice]:
             elif call is not None and number.search(call.script):
                 message = f"the script of `{service.name}` has {other.port} in it: `{call.script}`"
                 variable = "$PORT" if other is service else f"${variable_stem(other.name)}_PORT"
-                yield Advice(
-                    service.place, message, f"take `PORT={other.port}` out, or use `{variable}` in package.json"
-                )
+                hint = f"`{variable}` instead of `{other.port}` in package.json"
+                if f"PORT={other.port}" in call.script:
+                    hint = f"take `PORT={other.port}` out, or use {hint}"
+                yield Advice(service.place, message, hint)
 
 
 def _unread_dollars(project: Project) -> Iterator[Advice]:

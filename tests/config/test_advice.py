@@ -103,7 +103,11 @@ def test_the_script_of_a_workspace_s_package_is_found(folder, line):
 
 def test_a_script_that_has_the_port_itself(folder):
     folder.write("package.json", json.dumps({"scripts": {"dev": "PORT=4000 tsx watch x.ts"}}))
-    assert "the script of `web` has 4000 in it" in one(folder, command("npm run dev", 4000))[0]
+    message, hint = one(folder, command("npm run dev", 4000))
+    assert "the script of `web` has 4000 in it" in message
+    assert hint == "take `PORT=4000` out, or use `$PORT` instead of `4000` in package.json"
+    folder.write("package.json", json.dumps({"scripts": {"dev": "next dev -p 4000"}}))
+    assert one(folder, command("npm run dev", 4000))[1] == "`$PORT` instead of `4000` in package.json"
 
 
 def test_a_port_as_a_number_in_a_command(folder):
