@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from devrun import __version__
-from devrun.errors import DevrunError, UsageError
+from devrun.errors import EXIT_CODES, DevrunError, UsageError
 from devrun.interrupt import ASKING, Interrupted, interruptible
 from devrun.report.console import Output, UnwritableError
 from devrun.verbs import READ, VERBS, Verb
@@ -27,12 +27,6 @@ _USUAL_WIDTH = 80
 _COLLECT_EVERY = 20_000
 """New objects between two garbage collections.  Python's own 700 cost a start 5 % of its time, looking
 again and again at modules that stay; many more, and cycles of a long run wait for longer."""
-
-EXIT_CODES = """\
-exit codes:
-  0  done, or nothing to do          3    refused: somebody who must not be stopped is in the way
-  1  it ran and the answer is bad    124  not ready in time
-  2  usage or configuration          128+n  ended by signal n      70  a bug in devrun"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -77,7 +71,7 @@ def build_parser(wanted: Sequence[Verb] = VERBS) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="devrun",
         description="Start the services of this worktree on ports of its own, and leave nothing behind.",
-        epilog=EXIT_CODES,
+        epilog="exit codes:\n" + "\n".join(f"  {code:<7}{meaning}" for code, meaning in EXIT_CODES.items()),
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
@@ -155,15 +149,16 @@ def _open_standard_descriptors() -> None:
     os.close(descriptor)
 
 
-def _refuse_unknown_verb(words: list[str]) -> None:
-    """Name the verb that was meant, where argparse would list all of them."""
-    names = [verb.name for verb in VERBS]
-    word = next((each for each in words if not each.startswith("-")), None)
-    if word is not None and word not in names:
+def find_verb(word: str, *, asked: str = "devrun") -> Verb:
+    """Return the verb of this name; raise UsageError naming the one that was meant, to be `asked` for in the same way."""
+    names = {verb.name: verb for verb in VERBS}
+    if word not in names:
         from difflib import get_close_matches
 
         close = get_close_matches(word, names, n=1)
-        raise UsageError(f"no command is called `{word}`", hint=f"`devrun {close[0]}`" if close else "`devrun --help`")
+        hint = f"`{asked} {close[0]}`" if close else "`devrun --help`"
+        raise UsageError(f"no command is called `{word}`", hint=hint)
+    return names[word]
 
 
 def _not_understood(unknown: list[str], verb: Verb | None) -> UsageError:
@@ -179,7 +174,9 @@ def _not_understood(unknown: list[str], verb: Verb | None) -> UsageError:
 
 
 def _dispatch(words: list[str]) -> int:
-    _refuse_unknown_verb(words)
+    word = next((each for each in words if not each.startswith("-")), None)
+    if word is not None:
+        find_verb(word)  # argparse would list all of them instead of the one that was meant
     parser = build_parser([verb for verb in VERBS if verb.name in words[:1]] or VERBS)
     found, unknown = parser.parse_known_args(words)
     options = vars(found)
@@ -187,7 +184,7 @@ def _dispatch(words: list[str]) -> int:
     if name is None and not unknown:
         parser.print_help()
         return 2
-    verb = next((each for each in VERBS if each.name == name), None)
+    verb = None if name is None else find_verb(name)
     if unknown or verb is None:
         raise _not_understood(unknown, verb)
     output = Output(json=options.pop("json", False), color=options.pop("color"))

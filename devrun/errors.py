@@ -6,7 +6,19 @@ catches them.  Anything else that reaches the boundary is a bug in devrun (exit 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
+
+EXIT_CODES: Mapping[str, str] = {
+    "0": "done, or nothing to do",
+    "1": "it ran and the answer is bad",
+    "2": "usage or configuration",
+    "3": "refused: somebody who must not be stopped is in the way",
+    "70": "a bug in devrun",
+    "124": "not ready in time",
+    "128+n": "ended by signal n",
+}
+"""What devrun itself exits with.  A service that failed, and the CMD of `exec` and `run`, pass their own codes through."""
 
 
 class DevrunError(Exception):

@@ -6,42 +6,23 @@ tell what is safe to call: a verb that is not listed is unknown, not safe.
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
-from devrun.cli import build_parser
-from devrun.errors import UsageError
+from devrun.cli import build_parser, find_verb
+from devrun.errors import EXIT_CODES
 from devrun.report.console import Output
 from devrun.verbs import VERBS, Argument, Verb
-
-EXIT_CODES = {
-    "0": "done, or nothing to do",
-    "1": "it ran and the answer is bad",
-    "2": "usage or configuration",
-    "3": "refused: somebody who must not be stopped is in the way",
-    "70": "a bug in devrun",
-    "124": "not ready in time",
-    "128+n": "ended by signal n",
-}
 
 
 def run(output: Output, *, topic: str | None = None) -> int:
     """Show all verbs, or the one named."""
-    verbs = VERBS if topic is None else (_find(topic),)
+    verbs = VERBS if topic is None else (find_verb(topic, asked="devrun help"),)
     parser = build_parser()
     if not output.json and topic is not None:
         parser.parse_args([topic, "--help"])  # argparse prints it and exits with 0
     data = {"verbs": [_facts(each) for each in verbs], "exit_codes": EXIT_CODES}
     output.answer("help", data, () if output.json else [parser.format_help().rstrip()], verbatim=True)
     return 0
-
-
-def _find(topic: str) -> Verb:
-    for verb in VERBS:
-        if verb.name == topic:
-            return verb
-    near = difflib.get_close_matches(topic, [verb.name for verb in VERBS], 1)
-    raise UsageError(f"no command `{topic}`", hint=f"`devrun help {near[0]}`" if near else "`devrun help`")
 
 
 def _facts(verb: Verb) -> dict[str, Any]:
