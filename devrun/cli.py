@@ -24,6 +24,7 @@ from devrun.report.console import Output, UnwritableError
 from devrun.verbs import READ, VERBS, Verb
 
 _USUAL_WIDTH = 80
+_LONGEST_VERB = 4 + max(len(verb.name) for verb in VERBS)
 _COLLECT_EVERY = 20_000
 """New objects between two garbage collections.  Python's own 700 cost a start 5 % of its time, looking
 again and again at modules that stay; many more, and cycles of a long run wait for longer."""
@@ -54,6 +55,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_terminal_width() - 2)
+        self._action_max_length = _LONGEST_VERB  # argparse forgets how far it indents sub-commands
 
 
 def _terminal_width() -> int:
@@ -76,7 +78,7 @@ def build_parser(wanted: Sequence[Verb] = VERBS) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"devrun {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser, prog="devrun")
+    verbs = parser.add_subparsers(title="commands", dest="verb", metavar="COMMAND", parser_class=_Parser, prog="devrun")
     for verb in wanted:
         epilog = "examples:\n" + "\n".join(f"  {line}" for line in verb.examples)
         child = verbs.add_parser(

@@ -39,9 +39,9 @@ def _argument(*flags: str, **options: Any) -> Argument:
 JSON = _argument("--json", action="store_true", help="print one JSON object on stdout")
 FILE = _argument("-f", "--file", metavar="FILE", help="services.yaml or Procfile to read (default: found upwards)")
 WHERE = _argument("--file", metavar="FILE", help="the services.yaml or Procfile whose worktree is meant")
-NAMED = _argument("services", nargs="+", metavar="SERVICE", help="services to act on")
+NAMED = _argument("services", nargs="+", metavar="SERVICE", help="which services")
 COMMAND = _argument("command", nargs="...", metavar="-- CMD", help="the command to run")
-SERVICES = _argument("services", nargs="*", metavar="SERVICE", help="services to act on (default: all)")
+SERVICES = _argument("services", nargs="*", metavar="SERVICE", help="which services (default: all)")
 DRY_RUN = _argument("-n", "--dry-run", action="store_true", help="print the plan that would be executed, do nothing")
 START = (
     SERVICES,
