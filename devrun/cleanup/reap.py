@@ -23,6 +23,7 @@ from devrun.state.leases import Lease
 from devrun.system.columns import Column
 from devrun.system.control import Handle, SystemControl
 from devrun.system.execute import Wait, drive
+from devrun.system.processes import has_ended
 from devrun.worktrees.locate import locate, root_now
 from devrun.worktrees.survey import Survey, make_places
 
@@ -86,7 +87,9 @@ def reaping(
     if dry_run:
         return SweepReport(plan=plan, skipped=skipped)
     live = [known for known in (runs or {}).values() if context.is_reaped(known) and known.liveness is Liveness.LIVE]
-    yield from _end_runs(live, survey, grace)
+    if live:
+        yield from _end_runs(live, survey, grace)
+        plan = _judged_again(plan, decide(read(Survey(Column.CWD | Column.ENVIRONMENT))))
     results = yield from carry_out(
         plan,
         deadline=time.monotonic() + grace,
@@ -185,6 +188,19 @@ def _end_runs(live: list[KnownRun], survey: Survey, grace: float) -> Steps[None]
     finally:
         for handle in asked:
             handle.close()
+
+
+def _judged_again(plan: KillPlan, now: KillPlan) -> KillPlan:
+    """Return the plan of a moment ago as it stands now: the end of a run takes seconds, and nobody waited for it.
+
+    Who has ended meanwhile keeps the row; who is judged otherwise by now is spared.
+    """
+    still = {each.record.identity for each in now.steps}
+    steps = [each for each in plan.steps if each.record.identity in still or has_ended(each.record.identity)]
+    known = {each.record.identity for each in steps}
+    steps += [each for each in now.steps if each.record.identity not in known]
+    spared = {each.record.identity: each for each in (*plan.spared, *now.spared)}
+    return KillPlan(steps=tuple(steps), spared=tuple(spared.values()))
 
 
 def _open(control: SystemControl, identity: ProcessIdentity | None, survey: Survey) -> Handle | None:

@@ -21,6 +21,7 @@ from devrun.state.runs import KEEPER_LOCK
 from devrun.system.locks import FileLock
 from devrun.system.processes import boot_id
 from devrun.worktrees.locate import locate
+from tests.cleanup.conftest import executable_named
 from tests.support.processes import lives, wait_gone
 
 
@@ -219,3 +220,33 @@ def test_reap_of_a_live_run_asks_its_keeper_first(state, repository, server, pro
     assert keeper.popen.wait(10) == 0
     assert {each.step.record.pid for each in report.results} == {service.pid}
     assert not report.survivors
+
+
+def test_a_reap_judges_again_after_the_run_has_ended(state, repository, server, processes, tmp_path):
+    path = repository.worktree("a")
+    found = locate(path)
+    from devrun.system.processes import identify
+
+    fifo = str(tmp_path / "fifo")
+    os.mkfifo(fifo)
+    editor = [
+        executable_named(tmp_path, "vim"),
+        "-I",
+        "-c",
+        "import sys, signal; open(sys.argv[1], 'w'); signal.pause()",
+    ]
+    becomes = f"signal.signal(signal.SIGUSR1, lambda *_: os.execv({editor[0]!r}, {[*editor, fifo]!r}))\nready(); rest()"
+    child, other = server(path, becomes), server(path)
+    code = (
+        "signal.signal(signal.SIGTERM, lambda *_: (os.kill(int(sys.argv[1]), signal.SIGUSR1), open(sys.argv[2]), os._exit(0)))\n"
+        "ready(); rest()"
+    )
+    keeper = processes.python(code, str(child.pid), fifo, cwd="/")
+    with FileLock.take(os.path.join(state.runs.make_folder("r1"), KEEPER_LOCK)):
+        record = RunRecord("r1", path, found.identity, identify(keeper.pid), None, boot_id(), time.time())
+        state.runs.publish(record)
+        report = reap(state, path)
+    assert keeper.popen.wait(10) == 0
+    assert {each.step.record.pid for each in report.results} == {other.pid}
+    assert [(each.record.pid, each.reason) for each in report.spared] == [(child.pid, "editor")]
+    assert lives(child.process)
