@@ -165,6 +165,13 @@ def test_two_execs_share_a_run_and_the_last_one_ends_it(session):
     assert session.json("ps")["run"] is None
 
 
+def test_execs_that_are_called_at_once_share_a_run(session):
+    session.services(web="listener")
+    crowd = [session.popen("exec", "--", "true") for _ in range(4)]
+    assert [(each.communicate()[1], each.returncode) for each in crowd] == [("", 0)] * 4
+    assert session.handshake.wait_gone()
+
+
 def test_a_run_of_exec_that_somebody_starts_in_the_background_stays(session):
     session.services(web="listener")
     first = Waiting(session, "a")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import time
 
 import pytest
+from msgspec.structs import replace
 
 from devrun.errors import NotReadyError
-from devrun.model import RunRecord
+from devrun.model import ProcessIdentity, RunRecord
 from devrun.run.talk import client, loan, protocol
 from devrun.run.talk.attaching import Attached
-from devrun.run.talk.client import SilentError, ask
+from devrun.run.talk.client import SilentError, UnreachableError, ask, connect
 from devrun.run.talk.keys import parse_key
 from devrun.run.talk.loan import Loan
 from devrun.run.talk.protocol import Answer, Ask, encode
+from devrun.system.processes import identify
 
 PATIENCE = 0.05
 
@@ -72,6 +76,34 @@ def test_what_may_take_its_time_ends_at_its_own_timeout(listener, run, verb):
 def test_attach_does_not_wait_for_ever(listener, run):
     with pytest.raises(SilentError):
         Attached(run, "web", key=parse_key("ctrl-]"))
+
+
+def test_a_run_that_is_about_to_listen_is_waited_for(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listening:
+
+        def sleep(_seconds):
+            listening.bind("run.sock~")
+            listening.listen()
+            os.rename("run.sock~", "run.sock")
+
+        monkeypatch.setattr(client.time, "sleep", sleep)
+        young = replace(run, supervisor=identify(os.getpid()), started_at=time.time())
+        connect(young).close()
+
+
+@pytest.mark.parametrize("age", [-60, client.STARTING + 1])
+def test_a_run_that_has_long_started_is_not(run, tmp_path, monkeypatch, age):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnreachableError, match="does not answer: No such file"):
+        connect(replace(run, supervisor=identify(os.getpid()), started_at=time.time() - age))
+
+
+def test_a_run_that_died_while_it_started_is_not(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gone = ProcessIdentity(os.getpid(), 1)
+    with pytest.raises(UnreachableError, match="does not answer"):
+        connect(replace(run, supervisor=gone, started_at=time.time()))
 
 
 def test_a_loan_is_not_taken_for_ever(listener, run):

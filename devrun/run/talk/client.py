@@ -13,10 +13,14 @@ from devrun.run.talk.protocol import LONGEST_LINE, Answer, Ask, decode_answer, e
 CONNECT_PATIENCE = 5.0
 """Seconds for a supervisor to take a request: it may be in the middle of a guard.  Longer looks like
 a hang; shorter calls a busy run unreachable."""
+STARTING = 10.0
+"""Seconds after its start in which a run may not listen yet: it is known a moment before, and starts its
+services first.  Shorter fails two commands that were called at once; longer waits for nobody."""
 ANSWER_PATIENCE = 10.0
 """Seconds for an answer that needs no waiting: the supervisor may be in the middle of a guard, on a
 loaded machine.  Longer looks like a hang where somebody stopped it; shorter gives up on a busy one."""
 _CHUNK = 65536
+_POLL = 0.02
 
 
 class UnreachableError(DevrunError):
@@ -51,19 +55,33 @@ def connect(run: RunRecord) -> socket.socket:
     """Return a connection to the run's control socket.  Raises UnreachableError."""
     if run.socket is None:
         raise UnreachableError(f"the run in `{run.worktree}` has no control socket", hint="`devrun down` ends it")
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.settimeout(CONNECT_PATIENCE)
-        connection.connect(run.socket)
-    except OSError as error:
-        connection.close()
-        raise UnreachableError(
-            f"the run in `{run.worktree}` does not answer: {error.strerror or error}", hint="`devrun down` ends it"
-        ) from error
+    while True:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(CONNECT_PATIENCE)
+            connection.connect(run.socket)
+            break
+        except OSError as error:
+            connection.close()
+            if isinstance(error, FileNotFoundError) and _is_starting(run):
+                time.sleep(_POLL)
+                continue
+            raise UnreachableError(
+                f"the run in `{run.worktree}` does not answer: {error.strerror or error}", hint="`devrun down` ends it"
+            ) from error
     if not is_own_user(connection):
         connection.close()
         raise UnreachableError(f"`{run.socket}` is another user's socket", hint="`devrun down` ends the run")
     return connection
+
+
+def _is_starting(run: RunRecord) -> bool:
+    """Tell whether a run may be about to listen: it is young, and its supervisor lives."""
+    from devrun.system.processes import has_ended
+
+    if not 0 <= time.time() - run.started_at < STARTING:
+        return False
+    return run.supervisor is not None and not has_ended(run.supervisor)
 
 
 def send(connection: socket.socket, question: Ask) -> None:
