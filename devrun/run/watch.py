@@ -106,7 +106,7 @@ def watch_record(pulse: Pulse, folder: str, on_loss: Callable[[str], None]) -> N
     def look() -> bool:
         try:
             os.stat(folder)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             on_loss(f"the record of this run, `{folder}`, is gone")
             return False
         except OSError:
