@@ -212,7 +212,6 @@ class _Question:
             results=own,
             blockers=tuple(blockers),
             hidden=hidden,
-            already_running=None if obstacle.live_run is None else obstacle.live_run.record.id,
             message=message,
             hint=hint,
         )

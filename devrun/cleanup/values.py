@@ -70,7 +70,6 @@ class ServiceGuard(Struct, frozen=True):
     """The way of one service.  `message` and `hint` say who is in it, None when it is clear.
 
     `hidden` are its ports whose holder is not visible; `blockers` those that hold its ports and stay.
-    `already_running`: it is a live run of this very worktree.
     """
 
     service: str
@@ -79,7 +78,6 @@ class ServiceGuard(Struct, frozen=True):
     results: tuple[StepResult, ...] = ()
     blockers: tuple[Classified, ...] = ()
     hidden: tuple[int, ...] = ()
-    already_running: str | None = None
     message: str | None = None
     hint: str | None = None
 

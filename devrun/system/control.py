@@ -102,15 +102,6 @@ class SystemControl:
             return None
         return Handle(identity, pidfd)
 
-    def wait_gone(self, handles: Iterable[Handle], timeout: float) -> tuple[Handle, ...]:
-        """Wait until all have ended, at most `timeout` seconds together; return those that have not."""
-        until = time.monotonic() + timeout
-        left = tuple(each for each in handles if not each.is_gone())
-        while left and time.monotonic() < until:
-            wait_for_one(left, until)
-            left = tuple(each for each in left if not each.is_gone())
-        return left
-
 
 class Watched(Protocol):
     """What waiting needs of a handle."""

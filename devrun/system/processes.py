@@ -59,23 +59,13 @@ class Table(Protocol):
         ...
 
 
-def read_snapshot(*, listeners: bool = False, columns: Column = NOTHING) -> ProcessSnapshot:
-    """Read the cheap columns of every process, and with `listeners` every listening TCP socket with its holders.
+def read_snapshot(*, columns: Column = NOTHING) -> ProcessSnapshot:
+    """Read the cheap columns of every process; who listens is not among them (`sockets`).
 
     `columns` are filled in for all processes of this user in the same pass, which is half as dear as
     `read_details` over all of them: no process has to be identified twice.
     """
-    found = None
-    if listeners:
-        from devrun.system.sockets import read_listeners
-
-        found = read_listeners()
-    return ProcessSnapshot(
-        _table().read_rows(columns),
-        self_pid=os.getpid(),
-        boot_id=boot_id(),
-        listeners=found,
-    )
+    return ProcessSnapshot(_table().read_rows(columns), self_pid=os.getpid(), boot_id=boot_id())
 
 
 def read_lineage(pid: int) -> ProcessSnapshot:

@@ -190,7 +190,7 @@ def test_a_live_run_of_this_worktree_is_already_running(state, here, listener):
             "r1", here.root, here.identity, None, None, boot_id(), 0.0, groups={"web": identify(running.pid)}
         )
         state.runs.publish(anchored)
-        assert only(guard(state, here, [a_target()])).already_running == "r1"
+        assert only(guard(state, here, [a_target()])).message.startswith("`web` is already running")
 
 
 def test_a_stale_copy_that_ignores_term_is_killed_within_the_grace(state, here, server):

@@ -7,14 +7,15 @@ import select
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from devrun.model import ProcessIdentity
 from devrun.system import control
 from devrun.system import processes as table
-from devrun.system.control import Handle, SystemControl, pidfd_works, send_to
-from tests.support.processes import lives, wait_gone
+from devrun.system.control import Handle, SystemControl, pidfd_works, send_to, wait_for_one
+from tests.support.processes import DEADLINE, lives, wait_gone
 
 REPORT = "signal.signal(signal.SIGUSR1, lambda *_: (print('got', flush=True))); ready(); rest()"
 
@@ -110,26 +111,21 @@ def test_a_sandbox_that_refuses_pidfd_is_noticed_by_trying(monkeypatch, processe
         assert handle.is_gone()
 
 
-def test_waiting_ends_with_the_last_process(backend, processes, identity_of):
-    children = [processes.python("ready(); rest()") for _ in range(3)]
-    handles = [SystemControl().open(identity_of(child.pid)) for child in children]
-    for handle in handles:
-        handle.send(signal.SIGKILL)
-    assert SystemControl().wait_gone(handles, 30) == ()
-    for handle in handles:
-        handle.close()
-        handle.close()
-
-
-def test_waiting_returns_who_is_left(backend, processes, identity_of):
+def test_waiting_ends_with_the_first_process_that_ends(backend, processes, identity_of):
     gone, stays = processes.python("ready(); rest()"), processes.python("ready(); rest()")
     handles = [SystemControl().open(identity_of(child.pid)) for child in (gone, stays)]
     handles[0].send(signal.SIGKILL)
-    wait_gone([gone.process])
-    assert SystemControl().wait_gone(handles, 0.05) == (handles[1],)
-    assert lives(stays.process)
+    wait_for_one(handles, time.monotonic() + DEADLINE)
+    assert [each.is_gone() for each in handles] == [True, False]
     for handle in handles:
         handle.close()
+        handle.close()
+
+
+def test_waiting_ends_when_its_time_has_come(backend, processes, identity_of):
+    with SystemControl().open(identity_of(processes.python("ready(); rest()").pid)) as handle:
+        wait_for_one([handle], time.monotonic() + 0.05)
+        assert not handle.is_gone()
 
 
 @pytest.mark.linux

@@ -63,9 +63,8 @@ def test_the_dear_columns_of_all_own_processes_come_in_one_pass(backend, process
     assert all(record.argv is None for record in snapshot if record.uid != os.geteuid())
 
 
-def test_the_listeners_are_unknown_until_they_are_asked_for(backend):
+def test_the_listeners_are_unknown_until_somebody_reads_them(backend):
     assert read_snapshot().listeners is None
-    assert read_snapshot(listeners=True).listeners is not None
 
 
 def test_children_and_descendants_follow_from_the_parent_links(backend, processes):
@@ -360,8 +359,8 @@ def test_after_preparing_nothing_is_imported_any_more(backend):
         "from devrun.model import *\n"
         "child = os.fork()\n"
         "if child == 0:\n    import signal; signal.pause()\n"
-        "rows = read_details(read_snapshot(listeners=True), [child, os.getpid()])\n"
-        "listeners_on([1]); can_bind(9)\n"
+        "rows = read_details(read_snapshot(), [child, os.getpid()])\n"
+        "read_listeners(); listeners_on([1]); can_bind(9)\n"
         "step = Classified(rows.get(child), Verdict.STOP, 'test', 'test')\n"
         "plan = KillPlan(steps=(step,))\n"
         "results = drive(execute(plan, SystemControl(), deadline=time.monotonic() + 30, rescan=KillPlan))\n"

@@ -7,7 +7,9 @@ import os
 
 import pytest
 
+from devrun.model import ProcessSnapshot
 from devrun.system.processes import read_details, read_snapshot
+from devrun.system.sockets import read_listeners
 from tests.support import recordings
 
 
@@ -17,7 +19,8 @@ def snapshot(request, monkeypatch):
         return recordings.load("worktrees")
     if request.param == "portable":
         monkeypatch.setenv("DEVRUN_PORTABLE", "1")
-    read = read_snapshot(listeners=True)
+    read = read_snapshot()
+    read = ProcessSnapshot(read, self_pid=read.self_pid, boot_id=read.boot_id, listeners=read_listeners())
     return read_details(read, [record.pid for record in read if record.uid == os.geteuid()])
 
 
