@@ -23,6 +23,7 @@ from devrun.run.ready.readiness import (
     CommandProbe,
     Failed,
     LogProbe,
+    Ownership,
     PortProbe,
 )
 from devrun.system.sockets import listeners_on
@@ -33,7 +34,15 @@ OURS, THEIRS = 10, 4711
 def port_probe(*listeners, tree=frozenset({OURS}), port=3001):
     """A probe over a table that the test may change: `listeners` are (address, pid)."""
     table = [Listener(port, address, pid) for address, pid in listeners]
-    return PortProbe(port, lambda _: tuple(table), lambda: tree, name="pid {} `node server.js`".format), table
+    name = "pid {} `node server.js`".format
+    owner = Ownership(
+        port,
+        lambda one: tuple(each for each in table if each.port == one),
+        lambda: tree,
+        name=name,
+        everybody=lambda: tuple(table),
+    )
+    return PortProbe(owner), table
 
 
 # Port.
@@ -50,8 +59,15 @@ def test_nobody_listening_is_not_yet():
     assert probe.describe() == "a listener on port 3001"
 
 
+def test_a_server_that_does_not_read_its_port_is_told_where_it_listens():
+    probe, table = port_probe()
+    table += [Listener(5173, "::1", OURS), Listener(8080, "::", THEIRS), Listener(24678, "::", OURS)]
+    assert probe.check(0) == PENDING
+    assert probe.describe() == "a listener on port 3001 (it listens on 5173, 24678)"
+
+
 def test_an_unreadable_socket_table_is_not_yet_and_said():
-    probe = PortProbe(3001, lambda _: None, frozenset)
+    probe = PortProbe(Ownership(3001, lambda _: None, frozenset))
     assert probe.check(0) == PENDING
     assert probe.describe() == "a listener on port 3001 (the socket table cannot be read)"
 
@@ -109,7 +125,7 @@ def test_a_child_forked_after_the_sockets_were_read_is_of_the_tree():
         order.append("tree")
         return frozenset({OURS, 99})
 
-    assert PortProbe(3001, listening, tree).check(0) == OK
+    assert PortProbe(Ownership(3001, listening, tree)).check(0) == OK
     assert order == ["sockets", "tree"]
 
 
@@ -118,7 +134,7 @@ def test_a_real_listener_is_found_in_both_families(family, address):
     with socket.socket(family) as server:
         server.bind((address, 0))
         port = server.getsockname()[1]
-        probe = PortProbe(port, lambda one: listeners_on({one}), lambda: frozenset({os.getpid()}))
+        probe = PortProbe(Ownership(port, lambda one: listeners_on({one}), lambda: frozenset({os.getpid()})))
         assert probe.check(0) == PENDING
         server.listen()
         assert probe.check(1) == OK

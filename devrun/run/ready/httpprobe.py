@@ -67,7 +67,7 @@ class HttpProbe:
 
     def describe(self) -> str:
         """Say what is asked for, and how that went last."""
-        notes = "; ".join(note for note in (self._last, self._owner.note) if note)
+        notes = "; ".join(note for note in (self._last, self._owner.describe()) if note)
         return f"{self._target} to answer 2xx or 3xx" + (f" ({notes})" if notes else "")
 
     def close(self) -> None:

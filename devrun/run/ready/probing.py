@@ -21,7 +21,7 @@ from devrun.run.ready.httpprobe import HttpProbe
 from devrun.run.ready.readiness import CommandProbe, Failed, LogProbe, Ok, Ownership, PortProbe, Probe
 from devrun.system.control import send_to
 from devrun.system.processes import Column, identify, read_details, read_snapshot
-from devrun.system.sockets import listeners_on
+from devrun.system.sockets import listeners_on, read_listeners
 from devrun.system.spawn import Spawn, spawn
 
 FIRST_INTERVAL = 0.02
@@ -84,13 +84,17 @@ def make_probe(service: Service, instance: Instance, environment: Mapping[str, s
         return CommandProbe(lambda: ReadyCommand(service, environment, children), text)
     if ready.kind is ReadyKind.HTTP:
         target = parse_target(str(ready.target), None)
-        return HttpProbe(
-            target, Ownership(target.port, _listening, lambda: tree_of(instance, read_snapshot()), name=_describe)
-        )
+        return HttpProbe(target, _ownership(target.port, instance))
     if not ready.target:
         raise ConfigError(f"`{service.name}` has no port to wait for", hint="`ready: {log: …}` or `{command: …}`")
-    port = int(str(ready.target))
-    return PortProbe(port, _listening, lambda: tree_of(instance, read_snapshot()), name=_describe)
+    return PortProbe(_ownership(int(str(ready.target)), instance))
+
+
+def _ownership(port: int, instance: Instance) -> Ownership:
+    def tree() -> frozenset[int]:
+        return tree_of(instance, read_snapshot())
+
+    return Ownership(port, _listening, tree, name=_describe, everybody=read_listeners)
 
 
 class ReadyCommand:

@@ -76,7 +76,8 @@ class Ownership:
 
     `listening` returns the listeners on a port, None when the socket table cannot be read.  `tree`
     returns the pids of the service's tree; it is asked after the sockets were read, so that a child
-    that has just been forked counts.  `name` describes a pid for people.
+    that has just been forked counts.  `name` describes a pid for people.  `everybody` returns all
+    listeners of the machine.
     """
 
     def __init__(
@@ -86,8 +87,10 @@ class Ownership:
         tree: Callable[[], frozenset[int]],
         *,
         name: Callable[[int], str] = "pid {}".format,
+        everybody: Callable[[], tuple[Listener, ...] | None] = tuple,
     ) -> None:
         self.port = port
+        self._everybody = everybody
         self.note = ""
         self._listening = listening
         self._tree = tree
@@ -118,19 +121,21 @@ class Ownership:
             return PENDING
         return Failed(f"port {self.port} is held by {holder}, which is not of its own tree", 3)
 
+    def describe(self) -> str:
+        """Say what is in the way, or where the tree listens instead: a server that does not read PORT."""
+        if self.note:
+            return self.note
+        listeners = self._everybody() or ()
+        tree = self._tree()
+        ports = sorted({each.port for each in listeners if each.pid in tree and each.port != self.port})
+        return f"it listens on {', '.join(map(str, ports))}" if ports else ""
+
 
 class PortProbe:
     """Ready when a process of the service's own tree listens on its port."""
 
-    def __init__(
-        self,
-        port: int,
-        listening: Callable[[int], tuple[Listener, ...] | None],
-        tree: Callable[[], frozenset[int]],
-        *,
-        name: Callable[[int], str] = "pid {}".format,
-    ) -> None:
-        self._owner = Ownership(port, listening, tree, name=name)
+    def __init__(self, owner: Ownership) -> None:
+        self._owner = owner
 
     def check(self, now: float, /) -> Result:
         """Look at the socket table."""
@@ -138,8 +143,8 @@ class PortProbe:
 
     def describe(self) -> str:
         """Say which listener is awaited."""
-        note = f" ({self._owner.note})" if self._owner.note else ""
-        return f"a listener on port {self._owner.port}{note}"
+        note = self._owner.describe()
+        return f"a listener on port {self._owner.port}" + (f" ({note})" if note else "")
 
     def close(self) -> None:
         """Nothing is held."""
