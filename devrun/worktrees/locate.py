@@ -33,10 +33,10 @@ class _GitDir(NamedTuple):
     is_linked: bool
 
 
-def locate(path: str, *, fallback: str | None = None) -> Worktree:
+def locate(path: str) -> Worktree:
     """Return the worktree that contains `path` (a folder or a file).
 
-    Outside git it is `fallback`, or `path` itself.  Raises UsageError when `path` does not exist.
+    Outside git it is `path` itself.  Raises UsageError when `path` does not exist.
     """
     start = os.path.realpath(path)
     if not os.path.isdir(start):
@@ -45,8 +45,7 @@ def locate(path: str, *, fallback: str | None = None) -> Worktree:
         start = os.path.dirname(start)
     found = _enclosing(start)
     if found is None:
-        root = start if fallback is None else os.path.realpath(fallback)
-        return Worktree(root=root, identity=root, repository=None, is_main=True, slug=MAIN, file_id=file_id(root))
+        return Worktree(root=start, identity=start, repository=None, is_main=True, slug=MAIN, file_id=file_id(start))
     root, git_dir = found
     if git_dir.is_linked and _is_copy(root, git_dir.path):
         name = os.path.basename(root)

@@ -87,11 +87,6 @@ def test_outside_git_the_real_path_stands_in(tmp_path):
     assert root_of(found.identity) == found.root
 
 
-def test_a_fallback_names_the_folder_outside_git(tmp_path):
-    (tmp_path / "project" / "sub").mkdir(parents=True)
-    assert locate(tmp_path / "project" / "sub", fallback=str(tmp_path / "project")).root.endswith("project")
-
-
 @pytest.mark.parametrize("absorbed", [True, False])
 def test_a_submodule_belongs_to_its_superprojects_worktree(repository, tmp_path, absorbed):
     library = Repository(tmp_path / "library")
