@@ -152,7 +152,7 @@ def _open_standard_descriptors() -> None:
 
 
 def find_verb(word: str, *, asked: str = "devrun") -> Verb:
-    """Return the verb of this name; raise UsageError naming the one that was meant, to be `asked` for in the same way."""
+    """Return the verb of this name; raise UsageError naming the one that was meant (`asked`: the words before it)."""
     names = {verb.name: verb for verb in VERBS}
     if word not in names:
         from difflib import get_close_matches

@@ -18,7 +18,7 @@ EXIT_CODES: Mapping[str, str] = {
     "124": "not ready in time",
     "128+n": "ended by signal n",
 }
-"""What devrun itself exits with.  A service that failed, and the CMD of `exec` and `run`, pass their own codes through."""
+"""What devrun itself exits with.  A service that failed and the CMD of `exec` and `run` have codes of their own."""
 
 
 class DevrunError(Exception):

@@ -30,7 +30,7 @@ def run(
     timeout: float | None,
     command: list[str],
 ) -> int:
-    """Start what is missing, wait until it is ready, run the command, give everything back; return the command's code."""
+    """Start what is missing, wait until it is ready, run the command, give all back; return the command's code."""
     argv = command[1:] if command[:1] == ["--"] else command
     if not argv:
         raise UsageError("`devrun exec` needs a command", hint="`devrun exec -- pnpm test`")

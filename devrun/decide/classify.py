@@ -22,9 +22,9 @@ listener or a command line alone convicts nobody.  Proof is:
 - in a teardown: being a member of the tree, by session, by descent, or by stamp.
 
 **Descendants** of a process that is stopped in a guard, a sweep or a reap go with it: those of the
-same kind of evidence only through their parent; with one that its registry does not list, the
-session it leads.  Each is judged by itself, has its own row, and may
-be vetoed; what a protected program started stays with that program.  Never a group, never a session.
+same kind of evidence only through their parent; with one that its registry does not list, the session
+it leads.  Each is judged by itself, has its own row, and may be vetoed; what a protected program started
+stays with that program.  Never a group, never a session.
 
 **It stays** when anything objects (`vetoes`, one row a protection): we ourselves and our ancestors,
 other users, other namespaces, container proxies and forwards, members of live runs and live

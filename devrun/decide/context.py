@@ -54,12 +54,12 @@ class Context(Struct, frozen=True, dict=True):
 
     `uid` and `state_dir` are our own.  `runs` are those of our state folder by id; `None` when it
     could not be read.  `surroundings` say where a process stands, `origins` where it was started
-    (`PWD` and `INIT_CWD`; its script where neither lies in a worktree).  `worktree` is the one a guard or a
-    reap is about, `run` the run that a teardown or a guard before a restart belongs to.
+    (`PWD` and `INIT_CWD`; its script where neither lies in a worktree).  `worktree` is the one a guard or
+    a reap is about, `run` the run that a teardown or a guard before a restart belongs to.
     `untracked` are processes that a registry of their kind does not list, with its name, `tracked`
-    those that one does; `sockets`
-    where the fsmonitor socket a process holds lives; `suspects` processes of a configured kind
-    without a live owner, with its name.  `stale` is filled in by `classify`.
+    those that one does; `sockets` where the fsmonitor socket a process holds lives; `suspects`
+    processes of a configured kind without a live owner, with its name.  `stale` is filled in by
+    `classify`.
     """
 
     situation: Situation
@@ -163,7 +163,7 @@ class Context(Struct, frozen=True, dict=True):
 
     @cached_property
     def made_sessions(self) -> Mapping[int, tuple[str, ProcessIdentity]]:
-        """By session id, the run that made the session, with its anchor: runs proved dead, and the one that is reaped."""
+        """By session id, the run that made the session, with its anchor: of runs proved dead, and the one reaped."""
         return {
             leader.pid: (known.record.id, leader)
             for known in (self.runs or {}).values()

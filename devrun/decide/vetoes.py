@@ -212,7 +212,7 @@ def unreadable(record: ProcessRecord, context: Context, /) -> Veto | None:
 
 
 def own_terminal(record: ProcessRecord, context: Context, /) -> Veto | None:
-    """Has a terminal that is no tether of ours: somebody may be looking at it.  A stale copy is stopped all the same."""
+    """Has a terminal that is no tether of ours: somebody may be looking at it.  A stale copy is stopped anyway."""
     if record.tty == 0 or context.in_made_session(record):
         return None
     if context.situation is GUARD and record.identity in context.stale:

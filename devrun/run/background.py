@@ -45,9 +45,9 @@ class Background:
     def wait(self, *, ready: bool, timeout: float | None) -> Answer | RunResult:
         """Wait until the run is up (`ready`: until every service is), or has ended already.
 
-        A run that is not ready after `timeout` seconds is ended; one that ends without an error before
-        it is ready has failed.  Whatever interrupts the waiting
-        ends the run, too: nothing is left of a start that failed.
+        A run that is not ready after `timeout` seconds is ended; one that ends without an error before it
+        is ready has failed.  Whatever interrupts the waiting ends the run, too: nothing is left of a start
+        that failed.
         """
         until = None if timeout is None else time.monotonic() + timeout + EXPLAINED
         try:

@@ -196,8 +196,8 @@ def launch(
 ) -> Instance:
     """Start a service under its anchor and return the instance, already exec'ed.
 
-    `feed(stream, chunk)` takes its output, b"" at the end of a stream.  Raises SpawnError when it cannot be started, OSError
-    when there are no descriptors or processes left; nothing is open or running then.
+    `feed(stream, chunk)` takes its output, b"" at the end of a stream.  Raises SpawnError when it cannot
+    be started, OSError when there are no descriptors or processes left; nothing is open or running then.
     """
     wires = Wires(service, size)
     try:

@@ -278,7 +278,7 @@ class _Stopping:
 
     @staticmethod
     def _send(target: _Target, signum: int, *, denied: bool = True) -> bool:
-        """Send; False when the process has ended.  A refusal by the kernel is `denied`: the end will show it survived."""
+        """Send; False when the process has ended.  A refusal by the kernel is `denied`: in the end it has survived."""
         try:
             return target.handle is not None and target.handle.send(signum)
         except PermissionError:

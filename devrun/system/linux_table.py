@@ -64,7 +64,7 @@ def works() -> bool:
 
 
 def read_rows(columns: Column = NOTHING, pids: Iterable[int] | None = None) -> Iterator[ProcessRecord]:
-    """Yield the cheap columns of everybody (of `pids`), in the order of /proc, with `columns` the dear ones of this user's."""
+    """Yield everybody (or `pids`) in the order of /proc: cheap columns, and of this user's processes `columns` too."""
     booted_at = time.time() - time.clock_gettime(_CLOCK_BOOTTIME)
     euid = os.geteuid()
     wanted = columns.value

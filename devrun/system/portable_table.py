@@ -49,7 +49,7 @@ _Fact = TypeVar("_Fact")
 
 
 def read_rows(columns: Column = NOTHING, pids: Iterable[int] | None = None) -> Iterator[ProcessRecord]:
-    """Yield the cheap columns of everybody (of `pids`), in the order of their pids, with `columns` the dear ones of this user's."""
+    """Yield everybody (or `pids`) in the order of their pids: cheap columns, and of this user's `columns` too."""
     euid = os.geteuid()
     for pid in psutil.pids() if pids is None else pids:
         try:

@@ -104,7 +104,7 @@ def read_details(snapshot: ProcessSnapshot, pids: Iterable[int], columns: Column
 
 
 def identify(pid: int) -> ProcessIdentity | None:
-    """Return the identity of whoever has `pid` now (a zombie included); None when nobody has, or the system hides it."""
+    """Return the identity of whoever has `pid` now, zombies included; None when nobody has, or it is hidden."""
     return _table().identify(pid) if pid > 0 else None
 
 

@@ -153,7 +153,7 @@ class Places:
         return self._located[folder]
 
     def _trash_root(self, path: str) -> str | None:
-        """Return the folder below a trash folder inside a git dir, by the path alone: its `.git` may be gone already."""
+        """Return the folder below a trash folder inside a git dir, by the path alone: its `.git` may be gone."""
         parts = path.split("/")
         for index, part in enumerate(parts[:-1]):
             if not part.endswith(".git"):

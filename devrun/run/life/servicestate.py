@@ -31,8 +31,9 @@ class ServiceState(Struct, frozen=True):
 
     `has_tree`: processes may exist, from Start to TreeGone.  `was_started`, `was_ready`, `main_gone`
     and `code` are of the latest start.  `stop_wanted` waits for dependents, `stop_sent` for TreeGone;
-    then come `then` and, at rest, `final`, before a restart `delay`.  `starts` counts all starts, `streak` the restarts since
-    the service last lived long.  `by_verb`: started or restarted by a person in a live run.
+    then come `then` and, at rest, `final`, before a restart `delay`.  `starts` counts all starts,
+    `streak` the restarts since the service last lived long.  `by_verb`: started or restarted by a
+    person in a live run.
     `is_blocked`: never started because of what it depends on; `detail` says why it is not there.
     """
 

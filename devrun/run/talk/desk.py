@@ -179,7 +179,7 @@ class Desk:
         return has_missed(services[name], services.values())
 
     def _code(self, name: str) -> int | None:
-        """Return what a service ended with; of one that failed, what it failed with (124, 3), not how it was stopped."""
+        """Return what a service ended with; of one that failed what it failed with (124, 3), not how it was stopped."""
         state = self._state()
         each = state.services[name]
         failure = state.failures.get(name)
