@@ -10,13 +10,14 @@ from devrun.report.background import failed_lines, failure_of, report_failure, s
 from devrun.report.console import Output
 from devrun.report.services import state_lines
 from devrun.run.background import start_in_background
+from devrun.run.life.events import Phase
 from devrun.run.output.lastwords import last_words
 from devrun.run.plan import RunPlan, RunResult
 from devrun.run.start import Request
 from devrun.run.talk import protocol
 from devrun.run.talk.adding import add_services, find_wanted, undone
 from devrun.run.talk.client import ask
-from devrun.run.talk.protocol import Answer, Ask
+from devrun.run.talk.protocol import Answer, Ask, ServiceStatus
 from devrun.state import State
 from devrun.system.locks import FileLock
 from devrun.workspace import Workspace
@@ -30,7 +31,12 @@ def detach_run(output: Output, plan: RunPlan, starting: FileLock, *, wait: bool,
     """
     answer = start_in_background(plan, starting).wait(ready=wait, timeout=timeout)
     if isinstance(answer, RunResult):
-        return report_failure(output, answer)
+        code = report_failure(output, answer)
+        if not code:  # migrations and their kind: it was up, and is over
+            over = tuple(ServiceStatus(service.name, Phase.STOPPED.value) for service in plan.services)
+            data = started_data("started", plan.id, Answer(services=over), plan.ports)
+            output.answer("take" if plan.taken else "up", data)
+        return code
     return _report(output, "started", plan.id, answer, plan.ports, taking=plan.taken)
 
 

@@ -137,6 +137,16 @@ def test_a_foreign_server_on_the_port_is_exit_3_and_named(session, processes):
     assert lives(stranger.process)
 
 
+@pytest.mark.parametrize("wait", [[], ["--wait"]])
+def test_a_run_that_has_done_everything_before_anybody_could_look_has_its_answer(session, wait):
+    session.services(migrate={"command": "true"}, docs={"command": "true", "profiles": ["docs"]})
+    answer = session.json("up", "-d", *wait)
+    assert answer["status"] == "started"
+    assert [row["name"] for row in answer["services"]] == ["migrate"]
+    session.services(docs={"command": "true", "profiles": ["docs"]})
+    assert session.json("up", "-d", "--replace", *wait)["services"] == []
+
+
 @pytest.mark.parametrize("verb", ["up", "take"])
 def test_waiting_in_the_foreground_is_a_usage_error_and_starts_nothing(session, verb):
     session.services(web="listener")
