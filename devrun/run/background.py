@@ -26,7 +26,7 @@ from devrun.system.processes import identify
 
 _POLL = 0.02
 START_PATIENCE = 60.0
-"""Seconds for a run to answer while it starts everything.  Shorter takes a start on a loaded machine
+"""Seconds for a run to listen, and to answer, while it starts everything.  Shorter takes a start on a loaded machine
 for a hang, and ends it; longer waits for a supervisor that somebody stopped."""
 EXPLAINED = 0.5
 """Seconds beyond `--timeout` for the run itself to give up: it knows what it waited for."""
@@ -93,11 +93,12 @@ class Background:
         )
 
     def published(self) -> RunRecord | None:
-        """Wait for the record of the run and its socket; None when the run ended before."""
+        """Wait for the record of the run and, with patience, for its socket; None when the run ended before."""
+        until = time.monotonic() + START_PATIENCE
         with open_state(create=False, path=self._plan.state_path) as state:
             while not select.select([self._result], [], [], _POLL)[0]:
                 record = state.runs.get(self._plan.id)
-                if record is not None and os.path.exists(self._plan.socket):
+                if record is not None and (os.path.exists(self._plan.socket) or time.monotonic() >= until):
                     return record
         return None
 

@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 
-from devrun.errors import DevrunError, StateError, UsageError
+from devrun.errors import DevrunError, StateError, UsageError, reason_of
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"9p", "afpfs", "afs", "ceph", "cifs", "drvfs", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"}
@@ -46,7 +46,7 @@ def prepare_folder(path: str) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
         found = os.stat(path)
     except OSError as error:
-        raise unusable(path, error.strerror or str(error)) from error
+        raise unusable(path, reason_of(error)) from error
     if found.st_uid != os.geteuid():
         raise unusable(path, "it belongs to another user")
     kind = network_file_system(path)
@@ -168,9 +168,9 @@ def _make_private(path: str) -> bool:
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         return False
-    if stat.S_IMODE(found.st_mode) & 0o077:
+    if stat.S_IMODE(found.st_mode) != 0o700:  # noqa: PLR2004 - open to others, or closed to ourselves
         try:
             os.chmod(path, 0o700)
         except OSError:
             return False
-    return True
+    return os.access(path, os.W_OK | os.X_OK)  # a read-only file system takes no socket

@@ -84,6 +84,18 @@ class TestSockets:
         os.chmod(socket_folder(), 0o777)
         assert stat.S_IMODE(os.stat(socket_folder()).st_mode) == 0o700
 
+    def test_a_folder_that_was_closed_to_ourselves_is_opened(self):
+        os.chmod(socket_folder(), 0o500)
+        assert stat.S_IMODE(os.stat(socket_folder()).st_mode) == 0o700
+
+    def test_a_folder_that_takes_no_file_falls_back(self, monkeypatch):
+        runtime = os.environ["XDG_RUNTIME_DIR"]
+        unwritable = socket_folder()
+        monkeypatch.setenv("TMPDIR", runtime)
+        access = os.access
+        monkeypatch.setattr(os, "access", lambda path, mode: path != unwritable and access(path, mode))
+        assert socket_folder() == os.path.join(runtime, f"devrun-{os.geteuid()}")
+
     def test_a_long_or_missing_runtime_folder_falls_back(self, monkeypatch, tmp_path):
         runtime = os.environ["XDG_RUNTIME_DIR"]
         monkeypatch.setenv("TMPDIR", runtime)
