@@ -116,6 +116,11 @@ def step_line(step: Classified, result: StepResult | None, *, dry_run: bool = Fa
     return f"stopped {who}: {result.outcome.value} in {result.seconds:.1f} s"
 
 
+def left_line(each: Classified) -> str:
+    """Return the line of a process that stays when its run ends: who, and why."""
+    return f"left {each.record.pid} `{each.record.title}`: it {each.detail}"
+
+
 def stop_lines(results: Iterable[StepResult]) -> list[str]:
     """Return the line of every stop that was carried out."""
     return [step_line(each.step, each) for each in results]

@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
@@ -60,13 +61,20 @@ def _never_called(_signum: int, _frame: object) -> None:
     """Give a blocked signal a handler, so that the kernel keeps it pending."""
 
 
+class Cleared(NamedTuple):
+    """What a clean-up after the supervisor came to: how many were stopped, and a line for each that is left."""
+
+    stopped: int = 0
+    left: tuple[str, ...] = ()
+
+
 class Keeper:
     """Waits for a supervisor, and clears up after one that cannot."""
 
-    def __init__(self, grace: float, *, clear: Callable[[], int]) -> None:
+    def __init__(self, grace: float, *, clear: Callable[[], Cleared]) -> None:
         """`grace` is the longest any service may take to end, in seconds.
 
-        `clear` stops whatever is left of the run and returns how many processes it stopped.
+        `clear` stops whatever is left of the run.
         """
         self._grace = grace
         self._clear = clear
@@ -134,13 +142,14 @@ class Keeper:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _clear_up(self, status: int) -> RunResult:
-        stopped = self._clear() if layers.is_on(layers.KEEPER) else 0
+        stopped, left = self._clear() if layers.is_on(layers.KEEPER) else Cleared()
         word = f"signal {status - _BY_SIGNAL}" if status > _BY_SIGNAL else f"exit code {status}"
         return RunResult(
             exit_code=status or 1,
             message=f"the supervisor ended with {word}; {stopped} processes it left were stopped",
             hint="`devrun history` lists them" if stopped else None,
             is_error=True,
+            last_lines=left,
         )
 
 

@@ -16,10 +16,11 @@ from collections.abc import Mapping
 
 from devrun.cleanup import TreeRequest, teardown
 from devrun.errors import DevrunError, StateError
-from devrun.model import Outcome, ProcessIdentity
+from devrun.model import ProcessIdentity
+from devrun.report.cleaning import left_line, stop_lines
 from devrun.run import layers
 from devrun.run.book import RunBook, hold_as_keeper
-from devrun.run.keeper import Keeper
+from devrun.run.keeper import Cleared, Keeper
 from devrun.run.plan import RunPlan, RunResult
 from devrun.run.supervisor import Supervisor
 from devrun.state import open_state
@@ -69,8 +70,8 @@ def own_identity() -> ProcessIdentity:
     return identity
 
 
-def clear_after_supervisor(plan: RunPlan) -> int:
-    """In the keeper: stop what a dead supervisor left; return how many processes that were.
+def clear_after_supervisor(plan: RunPlan) -> Cleared:
+    """In the keeper: stop what a dead supervisor left.
 
     On Linux they are this process's children now, by adoption.  Elsewhere the recorded session
     leaders lead to them.  A further Ctrl-C skips the grace.  A state folder that cannot be read or
@@ -92,7 +93,8 @@ def clear_after_supervisor(plan: RunPlan) -> int:
     )
     with contextlib.suppress(DevrunError), open_state(path=plan.state_path) as state:
         state.runs.end(plan.id, exit_code=1)
-    return sum(result.outcome is not Outcome.SURVIVED for result in report.results)
+    left = (*map(left_line, report.spared), *stop_lines(report.survivors))
+    return Cleared(len(report.results) - len(report.survivors), left)
 
 
 def _recorded_groups(plan: RunPlan) -> Mapping[str, ProcessIdentity]:

@@ -70,7 +70,8 @@ class RunPlan(Struct, frozen=True):
 class RunResult(Struct, frozen=True):
     """How a run ended: the exit code, and what is said about it in one line (and a hint).
 
-    `last_lines` are the end of the output of a service that was not ready in time.
+    `last_lines` come before that: the end of the output of a service that was not ready in time, or
+    whom the keeper left.
     """
 
     exit_code: int

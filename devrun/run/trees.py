@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from devrun.cleanup import CleanupReport, Readings, TreeRequest, teardown
 from devrun.config.project import Service
 from devrun.model import Outcome, ProcessIdentity
+from devrun.report.cleaning import left_line, step_line
 from devrun.run.children import Children
 from devrun.run.drive import Drive
 from devrun.run.instance import Instance, launch
@@ -164,13 +165,14 @@ class Trees:
         self._tell(ev.TreeGone(instance.name))
 
     def _count(self, report: CleanupReport) -> None:
-        """Note who was stopped and who survived; name who was left, once."""
+        """Note who was stopped; name who survived, and who was left, once."""
         for each in report.spared:
             if each.record.identity not in self._spared:
                 self._spared.add(each.record.identity)
-                self._say(f"left {each.record.pid} `{each.record.title}`: it {each.detail}")
+                self._say(left_line(each))
         for result in report.results:
             if result.outcome is Outcome.SURVIVED:
                 self.survivors += 1
+                self._say(step_line(result.step, result))
             elif result.step.service is not None and result.step.service not in self.stopped:
                 self.stopped.append(result.step.service)

@@ -376,8 +376,12 @@ def test_a_password_prompt_of_a_service_is_seen_and_can_be_answered(tmp_path, ha
 # ------------------------------------------------------------------------------------ shared daemons
 
 
-def test_a_shared_daemon_that_a_service_starts_is_named_and_left(tmp_path, processes, up):
-    """By its executable's name; like watchman it left the session, closed everything, and was adopted."""
+@pytest.fixture
+def shared_daemon(tmp_path, processes, up):
+    """Start a run whose service starts a daemon known by its executable's name; return both.
+
+    Like watchman it left the session, closed everything, and was adopted.
+    """
     program = tmp_path / "bin" / "watchman"
     program.parent.mkdir()
     shutil.copy2("/bin/sleep", program)
@@ -387,13 +391,24 @@ def test_a_shared_daemon_that_a_service_starts_is_named_and_left(tmp_path, proce
     run = up(cwd=tmp_path)
     wait_until(pidfile.exists, "the daemon is there")
     daemon = psutil.Process(int(pidfile.read_text()))
-    try:
-        assert run.stop() == 130
-        assert lives(daemon)
-        assert f"left {daemon.pid} `watchman 1000`: it is a daemon that other worktrees share" in run.output
-    finally:
-        daemon.kill()
-        wait_gone([daemon])
+    yield run, daemon
+    daemon.kill()
+    wait_gone([daemon])
+
+
+def test_a_shared_daemon_that_a_service_starts_is_named_and_left(shared_daemon):
+    run, daemon = shared_daemon
+    assert run.stop() == 130
+    assert lives(daemon)
+    assert f"left {daemon.pid} `watchman 1000`: it is a daemon that other worktrees share" in run.output
+
+
+def test_the_keeper_names_the_shared_daemons_that_it_leaves(shared_daemon):
+    run, daemon = shared_daemon
+    supervisor_of(run.process).kill()
+    assert run.wait() == 137
+    assert lives(daemon)
+    assert f"left {daemon.pid} `watchman 1000`: it is a daemon that other worktrees share" in run.output
 
 
 def test_a_daemon_that_nobody_shares_is_stopped(started, handshake):

@@ -38,7 +38,7 @@ def listen():
 
 def clear():
     say("cleared")
-    return 3
+    return room.Cleared(3, ("left 4711",))
 
 def supervise(life):
     os.setsid()
@@ -47,7 +47,7 @@ def supervise(life):
     {body}
 
 result = room.Keeper(0.1, clear=clear).keep(supervise, on_forked=lambda: None)
-say("result", result.exit_code, result.message)
+say("result", result.exit_code, result.message, *result.last_lines)
 sys.exit(result.exit_code)
 """
 _UNTIL_TERM = """
@@ -92,6 +92,7 @@ def test_what_a_supervisor_leaves_by_its_death_is_cleared(keeper):
     psutil.Process(run.supervisor).kill()
     assert run.wait() == 137
     assert "cleared" in run.output
+    assert "3 processes it left were stopped left 4711" in run.output
 
 
 def test_a_supervisor_that_crashes_is_cleared_after(keeper):
