@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from devrun import __version__
-from devrun.errors import EXIT_CODES, DevrunError, UsageError
+from devrun.errors import EXIT_CODES, DevrunError, UsageError, reason_of
 from devrun.interrupt import ASKING, Interrupted, interruptible
 from devrun.report.console import Output, UnwritableError
 from devrun.verbs import READ, VERBS, Verb
@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except UnwritableError as error:
         _discard_stdout()
-        output.complain(f"the output cannot be written: {(error.strerror or str(error)).lower()}")
+        output.complain(f"the output cannot be written: {reason_of(error)}")
         return 1
     except Exception as error:  # noqa: BLE001 - the boundary
         from devrun.report.crash import report_bug

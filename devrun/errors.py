@@ -88,3 +88,8 @@ class CommandNotFoundError(DevrunError):
     """The CMD of `exec` or `run` does not exist."""
 
     exit_code = 127
+
+
+def reason_of(error: OSError, /) -> str:
+    """Return why the system refused, in the case of our messages: `permission denied`."""
+    return (error.strerror or str(error)).lower()

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from devrun.cleanup.values import FileRow, Skipped
+from devrun.errors import reason_of
 from devrun.model import ProcessSnapshot
 
 _PID = "{pid}"
@@ -47,7 +48,7 @@ def find_leftovers(
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            skipped.append(Skipped(f"pidfiles `{pattern}`", (error.strerror or str(error)).lower()))
+            skipped.append(Skipped(f"pidfiles `{pattern}`", reason_of(error)))
     return tuple(dict.fromkeys(found)), tuple(skipped)
 
 
@@ -67,7 +68,7 @@ def remove(leftover: Leftover) -> FileRow:
     except FileNotFoundError:
         return FileRow(path=path, action=row.action, reason=row.reason, outcome="gone")
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
+        why = reason_of(error)
         return FileRow(path=path, action=row.action, reason=row.reason, outcome=f"failed: {why}")
     return FileRow(path=path, action=row.action, reason=row.reason, outcome="removed")
 

@@ -6,7 +6,7 @@ import os
 
 from devrun.config.load import PROCFILE, YAML_NAMES, load_project
 from devrun.config.propose import propose
-from devrun.errors import UsageError
+from devrun.errors import UsageError, reason_of
 from devrun.report.console import Output
 from devrun.system.folders import current_folder
 
@@ -25,7 +25,7 @@ def run(output: Output) -> int:
         with open(path, "x", encoding="utf-8") as file:
             file.write(proposal.text)
     except OSError as error:
-        raise UsageError(f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}") from error
+        raise UsageError(f"`{path}` cannot be written: {reason_of(error)}") from error
     output.say(f"wrote {path}: {proposal.reason}")
     project = load_project(start=folder, file=TARGET)
     data = {"path": path, "services": list(project.services), "text": proposal.text}

@@ -11,7 +11,7 @@ import os
 import stat
 
 from devrun.config.project import Place
-from devrun.errors import ConfigError
+from devrun.errors import ConfigError, reason_of
 
 MAX_BYTES = 1_000_000
 _KINDS = (
@@ -59,7 +59,7 @@ def read_source(path: str, *, name: str | None = None) -> Source:
     try:
         raw = _read_bytes(path, name)
     except OSError as error:
-        reason = "there is no such file" if error.errno == errno.ENOENT else (error.strerror or str(error)).lower()
+        reason = "there is no such file" if error.errno == errno.ENOENT else reason_of(error)
         raise ConfigError(f"`{name}` cannot be read: {reason}", where=name) from error
     try:
         text = raw.decode("utf-8-sig")

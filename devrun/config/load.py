@@ -17,7 +17,7 @@ from devrun.config.files import is_there, legible, read_source, shown
 from devrun.config.problems import Problems
 from devrun.config.project import Place, Project
 from devrun.config.value import Value
-from devrun.errors import ConfigError, UsageError
+from devrun.errors import ConfigError, UsageError, reason_of
 from devrun.worktrees.locate import is_submodule
 
 YAML_NAMES = ("services.yaml", "services.yml")
@@ -107,7 +107,7 @@ def _no_folder(start: str) -> UsageError:
         hint = "`cd` to a folder that exists"
         return UsageError(f"the folder `{legible(start)}` does not exist (any more)", hint=hint)
     except OSError as error:
-        return UsageError(f"the folder `{legible(start)}` cannot be read: {(error.strerror or str(error)).lower()}")
+        return UsageError(f"the folder `{legible(start)}` cannot be read: {reason_of(error)}")
     return UsageError(f"`{legible(start)}` is no folder")
 
 

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Mapping
 
-from devrun.errors import StateError
+from devrun.errors import StateError, reason_of
 from devrun.model import ProcessIdentity, RunRecord
 from devrun.run.plan import RunPlan
 from devrun.state import State
@@ -25,7 +25,7 @@ def hold(folder: str, name: str) -> FileLock:
     try:
         lock = FileLock.take(os.path.join(folder, name))
     except OSError as error:
-        raise StateError(f"`{folder}` cannot be locked: {error.strerror}") from error
+        raise StateError(f"`{folder}` cannot be locked: {reason_of(error)}") from error
     if lock is None:
         raise StateError(f"`{os.path.join(folder, name)}` is locked by another process", hint="`devrun doctor`")
     return lock

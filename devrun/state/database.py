@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from devrun.errors import StateError
+from devrun.errors import StateError, reason_of
 from devrun.state.folder import read_only, unusable
 from devrun.system.locks import FileLock
 
@@ -148,7 +148,7 @@ def explained(path: str) -> Iterator[None]:
             raise  # a broken constraint or a wrong call is a bug of devrun's, not of the file
         raise _corrupt(path, str(error)) from error
     except OSError as error:
-        raise unusable(path, error.strerror or str(error)) from error
+        raise unusable(path, reason_of(error)) from error
 
 
 def rebuild_command(path: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from devrun.errors import UsageError
+from devrun.errors import UsageError, reason_of
 
 
 def current_folder() -> str:
@@ -13,7 +13,7 @@ def current_folder() -> str:
         return os.getcwd()
     except OSError as error:
         raise UsageError(
-            f"the current folder cannot be read: {error.strerror}; was it deleted?", hint="`cd` to an existing folder"
+            f"the current folder cannot be read: {reason_of(error)}; was it deleted?", hint="`cd` to an existing folder"
         ) from error
 
 

@@ -95,7 +95,7 @@ def test_a_run_that_is_about_to_listen_is_waited_for(run, tmp_path, monkeypatch)
 @pytest.mark.parametrize("age", [-60, client.STARTING + 1])
 def test_a_run_that_has_long_started_is_not(run, tmp_path, monkeypatch, age):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UnreachableError, match="does not answer: No such file"):
+    with pytest.raises(UnreachableError, match="does not answer: no such file"):
         connect(replace(run, supervisor=identify(os.getpid()), started_at=time.time() - age))
 
 

@@ -292,7 +292,7 @@ def test_a_command_that_cannot_be_started_is_tried_again_and_said():
 
     probe = CommandProbe(launch, "pg_isready")
     assert probe.check(0) == PENDING
-    assert probe.describe() == "`pg_isready` to exit with 0 (last: No such file or directory)"
+    assert probe.describe() == "`pg_isready` to exit with 0 (last: no such file or directory)"
 
 
 def test_closing_kills_a_command_that_runs_and_only_that():

@@ -19,6 +19,8 @@ import os
 import time
 from collections.abc import Callable, Iterable
 
+from devrun.errors import reason_of
+
 # One file.  Smaller rotates more often; larger is what a post-mortem has to read, times GENERATIONS.
 ROTATE_AT = 10 * 1024 * 1024
 GENERATIONS = 3
@@ -77,7 +79,7 @@ class LogFile:
             if self._fd is not None:
                 self._write_all(self._fd, b"\n" + head if self._torn else head, text)
         except OSError as error:
-            self._folder.complain(f"the log of `{self._service}` cannot be written: {error.strerror}")
+            self._folder.complain(f"the log of `{self._service}` cannot be written: {reason_of(error)}")
 
     def _write_all(self, fd: int, head: bytes, text: memoryview) -> None:
         sent = os.writev(fd, (head, text))
@@ -98,7 +100,7 @@ class LogFile:
             self._size = os.fstat(self._fd).st_size
             self._torn = bool(self._size) and again
         except OSError as error:
-            self._folder.complain(f"the log of `{self._service}` cannot be opened: {error.strerror}")
+            self._folder.complain(f"the log of `{self._service}` cannot be opened: {reason_of(error)}")
 
     def _rotate(self) -> None:
         self.close()
@@ -135,7 +137,7 @@ class LogFolder:
         try:
             os.makedirs(path, mode=0o700, exist_ok=True)
         except OSError as error:
-            self.complain(f"the folder of the logs cannot be made: {error.strerror}")
+            self.complain(f"the folder of the logs cannot be made: {reason_of(error)}")
 
     def file(self, service: str) -> LogFile:
         """Return the log file of a service, which exists (empty) from now on."""

@@ -13,6 +13,7 @@ import select
 import socket
 
 from devrun.config.httptarget import HttpTarget
+from devrun.errors import reason_of
 from devrun.run.ready.readiness import OK, PENDING, Failed, Ok, Ownership, Result
 
 # One request, seconds.  Shorter: a bundler that compiles on the first request is asked over and over.
@@ -54,7 +55,7 @@ class HttpProbe:
             if error.errno in _NOBODY:
                 self._drop(None)
                 return PENDING
-            self._last = f"last: {_text(error)}"
+            self._last = f"last: {reason_of(error)}"
             self._drop(now + RETRY_INTERVAL)
             return self._foreign(now)
         if status is not None:
@@ -90,7 +91,7 @@ class HttpProbe:
             connection = socket.socket(family, socket.SOCK_STREAM)
         except OSError as error:  # no IPv6 in this kernel, or no descriptor left: the next check tries again
             if error.errno not in _NOBODY:
-                self._last = f"last: {_text(error)}"
+                self._last = f"last: {reason_of(error)}"
             return False
         connection.setblocking(False)
         code = connection.connect_ex((address, self._target.port))
@@ -157,7 +158,3 @@ def _status_of(line: bytes) -> int:
     words = line.split(None, 2)
     is_http = len(words) > 1 and words[0].startswith(b"HTTP/") and len(words[1]) == 3 and words[1].isdigit()  # noqa: PLR2004
     return int(words[1]) if is_http else 0
-
-
-def _text(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

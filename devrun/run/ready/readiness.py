@@ -15,7 +15,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from devrun.errors import ConfigError
+from devrun.errors import ConfigError, reason_of
 from devrun.model import Listener
 
 # A foreign listener must stay this long, seconds.  Shorter: a child forked between the reading of the
@@ -238,7 +238,7 @@ class CommandProbe:
             try:
                 self._child = self._launch()
             except OSError as error:
-                self._last = f" (last: {error.strerror or error})"
+                self._last = f" (last: {reason_of(error)})"
         if self._child is None:
             return PENDING
         code = self._child.poll()

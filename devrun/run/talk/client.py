@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
-from devrun.errors import DevrunError, NotReadyError
+from devrun.errors import DevrunError, NotReadyError, reason_of
 from devrun.model import RunRecord
 from devrun.run.talk.peers import is_own_user
 from devrun.run.talk.protocol import LONGEST_LINE, Answer, Ask, decode_answer, encode
@@ -67,7 +67,7 @@ def connect(run: RunRecord) -> socket.socket:
                 time.sleep(_POLL)
                 continue
             raise UnreachableError(
-                f"the run in `{run.worktree}` does not answer: {error.strerror or error}", hint="`devrun down` ends it"
+                f"the run in `{run.worktree}` does not answer: {reason_of(error)}", hint="`devrun down` ends it"
             ) from error
     if not is_own_user(connection):
         connection.close()
@@ -89,7 +89,7 @@ def send(connection: socket.socket, question: Ask) -> None:
     try:
         connection.sendall(encode(question))
     except OSError as error:
-        raise UnreachableError(f"the run hung up: {error.strerror or error}") from error
+        raise UnreachableError(f"the run hung up: {reason_of(error)}") from error
 
 
 def read_first_line(run: RunRecord, connection: socket.socket, *, timeout: float | None = None) -> tuple[bytes, bytes]:
@@ -114,7 +114,7 @@ def read_line(connection: socket.socket, *, timeout: float | None = None) -> tup
         except TimeoutError as error:
             raise NotReadyError(f"no answer after {timeout:g} s", hint="`devrun ps`") from error
         except OSError as error:
-            raise UnreachableError(f"the run hung up: {error.strerror}") from error
+            raise UnreachableError(f"the run hung up: {reason_of(error)}") from error
         if not chunk or len(received) > LONGEST_LINE:
             raise UnreachableError("the run ended before it answered", hint="`devrun logs`")
         received += chunk

@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from devrun.errors import CommandNotFoundError, DevrunError
+from devrun.errors import CommandNotFoundError, DevrunError, reason_of
 from devrun.system import waiting
 from devrun.system.control import send_to
 from devrun.system.processes import identify
@@ -115,4 +115,4 @@ def _never_called(_signum: int, _frame: object) -> None:
 def _cannot_execute(name: str, error: OSError) -> DevrunError:
     if error.errno == errno.ENOENT:  # the program is there: its interpreter is not
         return CommandNotFoundError(f"`{name}` cannot be executed: its interpreter is missing")
-    return NotExecutableError(f"`{name}` cannot be executed: {(error.strerror or str(error)).lower()}")
+    return NotExecutableError(f"`{name}` cannot be executed: {reason_of(error)}")
