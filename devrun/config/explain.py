@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta, Struct
 
-from devrun.config.foreign import hint_for_key, hint_for_value
+from devrun.config.other_tools import hint_for_key, hint_for_value
 from devrun.config.problems import Problems, did_you_mean
 from devrun.config.shape import RESTART, RESTARTS
 from devrun.config.value import Value, unwrap
