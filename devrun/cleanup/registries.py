@@ -9,20 +9,17 @@ against it.
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Sequence
 
-from devrun.cleanup.joint import carry_out
 from devrun.cleanup.values import Listing, Skipped
 from devrun.config.project import Registry
 from devrun.decide import commandline
 from devrun.decide.listed import MalformedError, listed_pids
-from devrun.model import Classified, KillPlan, ProcessIdentity, ProcessRecord, Verdict
+from devrun.model import ProcessIdentity, ProcessRecord
+from devrun.system.bounded import TooLongError, run_bounded
 from devrun.system.columns import Column
-from devrun.system.execute import drive
 from devrun.system.fetch import UnavailableError, fetch, remaining
-from devrun.system.processes import read_snapshot
 from devrun.worktrees.survey import Survey
 
 _LARGEST = 4 << 20
@@ -93,43 +90,20 @@ def _read(path: str) -> bytes:
 
 
 def _run(command: str | tuple[str, ...], root: str, until: float) -> bytes:
-    """Run the command in a session of its own; what is left of it when the time is up is stopped."""
+    """Run the command; what is left of it when the time is up is stopped."""
     words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
     environment = {name: value for name, value in os.environ.items() if name not in _STAMP}
     try:
-        child = subprocess.Popen(
-            words,
-            cwd=root,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        done = run_bounded(words, cwd=root, environment=environment, until=until, largest=_LARGEST)
+    except TimeoutError:
+        raise
+    except TooLongError as error:
+        raise UnavailableError(f"its answer is longer than {_LARGEST >> 20} MB") from error
     except OSError as error:
         raise UnavailableError(f"`{words[0]}` cannot be started: {(error.strerror or str(error)).lower()}") from error
-    with child:
-        try:
-            answer, _ = child.communicate(timeout=max(0.0, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            _stop_session(child.pid)
-            raise TimeoutError from None
-    if child.returncode != 0:
-        raise UnavailableError(f"its command ended with exit code {child.returncode}")
-    if len(answer) > _LARGEST:
-        raise UnavailableError(f"its answer is longer than {_LARGEST >> 20} MB")
-    return answer
-
-
-def _stop_session(leader: int) -> None:
-    """Stop the session we have made ourselves: the leader is our child and not reaped, so the number is its own."""
-    members = read_snapshot().session(leader)
-    steps = tuple(
-        Classified(each, Verdict.STOP, "registry-timeout", "the command of a registry took too long")
-        for each in members
-        if not each.is_zombie
-    )
-    drive(carry_out(KillPlan(steps=steps), deadline=time.monotonic()))
+    if done.code != 0:
+        raise UnavailableError(f"its command ended with exit code {done.code}")
+    return done.stdout
 
 
 def _name(registry: Registry) -> str:

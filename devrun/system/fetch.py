@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import os
 import socket
 import ssl
-import subprocess
 import sys
 import time
 from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
+
+from devrun.system.bounded import TooLongError, run_bounded
 
 _LARGEST = 4 << 20
 _LOOPBACK = ("127.0.0.1", "::1")
@@ -111,19 +113,13 @@ def _addresses(host: str, allowed: Collection[str], until: float) -> tuple[str, 
 
 def _resolve(host: str, until: float) -> tuple[str, ...]:
     """Ask the resolver in a process of its own: getaddrinfo(3) knows no deadline."""
+    words = [sys.executable, "-I", "-S", "-c", _RESOLVE, host]
     try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", _RESOLVE, host],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=remaining(until),
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise TimeoutError from None
-    found = tuple(done.stdout.split())
-    if done.returncode or not found:
+        done = run_bounded(words, cwd="/", environment=os.environ, until=until, largest=_LARGEST)
+    except TooLongError as error:
+        raise UnavailableError(f"`{host}` has no address") from error
+    found = tuple(done.stdout.decode(errors="replace").split())
+    if done.code or not found:
         raise UnavailableError(f"`{host}` has no address")
     return found
 

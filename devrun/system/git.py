@@ -1,20 +1,26 @@
 """Asking git: bounded in time, in an environment of its own, with "no answer" told from "empty".
 
+A git that takes too long goes with everything it started (a hook, a pager, a wedged helper).
+
 Variables that point git at another repository (a hook's GIT_DIR, …) are not passed on, nor any
 translation; GIT_OPTIONAL_LOCKS=0 keeps reading commands from writing the index.
-
-`subprocess` is imported by whoever asks: most starts, guards and sweeps have nothing to ask git.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+from devrun.system.bounded import TooLongError, run_bounded, run_shown
 
 TIMEOUT = 2.0
 """Seconds one question may take.  Shorter loses the answer on a cold disk; longer eats the budget of
 a sweep over many repositories."""
+
+_LARGEST = 64 << 20
+"""Bytes of an answer: a checkout with half a million untracked files fits, a git gone mad does not."""
 
 _POINTERS = frozenset(
     {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"}
@@ -53,21 +59,17 @@ def run_git(
     args: Sequence[str], *, cwd: str, timeout: float | None = TIMEOUT, variables: Mapping[str, str] | None = None
 ) -> GitAnswer | None:
     """Run git in `cwd`, with further `variables`; None when it cannot run or took longer than `timeout`."""
-    import subprocess
-
     try:
-        done = subprocess.run(
+        done = run_bounded(
             ["git", *args],
             cwd=cwd,
-            env={**git_environment(), **(variables or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
+            environment={**git_environment(), **(variables or {})},
+            until=None if timeout is None else time.monotonic() + timeout,
+            largest=_LARGEST,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, TooLongError):  # a TimeoutError is an OSError
         return None
-    return GitAnswer(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+    return GitAnswer(done.code, done.stdout, done.stderr.decode(errors="replace"))
 
 
 def show_git(args: Sequence[str], *, cwd: str) -> int | None:
@@ -75,12 +77,7 @@ def show_git(args: Sequence[str], *, cwd: str) -> int | None:
 
     For a checkout, whose progress people want to see while stdout stays the command's answer.
     """
-    import subprocess
-
     try:
-        done = subprocess.run(
-            ["git", *args], cwd=cwd, env=git_environment(), stdin=subprocess.DEVNULL, stdout=2, check=False
-        )
+        return run_shown(["git", *args], cwd=cwd, environment=git_environment())
     except OSError:
         return None
-    return done.returncode
