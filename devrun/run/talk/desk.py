@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeGuard
 
 from devrun import __version__
@@ -124,7 +124,7 @@ class Desk:
 
         def answer() -> Answer | None:
             state = self._state()
-            if state.is_stopping and not state.is_finished and rest is not FINAL_PHASES:
+            if rest is not FINAL_PHASES and _was_cut_short(state, names):
                 return self._error("the run is stopping", "`devrun up` starts a new one")()
             for name in names:
                 each = state.services.get(name)
@@ -212,6 +212,13 @@ class Desk:
 
     def _error(self, message: str, hint: str) -> _Pending:
         return lambda: Answer(version=__version__, error=message, hint=hint, code=1)
+
+
+def _was_cut_short(state: RunState, names: Iterable[str]) -> bool:
+    """Whether the run ends before these came to rest by themselves: one that ends because all are done does not."""
+    if not state.is_finished:
+        return state.is_stopping
+    return any(name in state.services and state.services[name].phase is Phase.STOPPED for name in names)
 
 
 def _next_start(each: ServiceState | None) -> int:
