@@ -77,6 +77,8 @@ def bring_up(  # noqa: PLR0913 - the options of two verbs
             end_run(state, running)
         plan = make_plan(request, workspace, state, binding=binding, say=output.say)
         clear_the_way(plan, state, say=output.say)
+    if owner == "auto" and binding.owner is None:
+        output.say("no owner found: no agent, editor or terminal is above; `--owner-pid PID` names one")
     for line in headline(plan, output):
         output.say(line)
     if not detach:

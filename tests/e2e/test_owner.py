@@ -64,6 +64,14 @@ def test_owner_auto_is_the_agent_above(session, processes, tmp_path):
     assert session.json("ps")["run"] is None
 
 
+def test_owner_auto_says_when_there_is_nobody(session):
+    session.services(web="listener")
+    done = session("up", "-d", "--owner", "auto")
+    assert done.returncode == 0
+    owner = session.json("ps")["run"]["owner"]
+    assert (owner is None) == ("no owner found" in done.stderr)
+
+
 def test_a_foreground_run_may_have_an_owner_too(session, up, processes):
     session.services(web="listener")
     owner = processes.python("ready(); rest()")
