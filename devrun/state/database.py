@@ -11,8 +11,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import msgspec
 
 from devrun.errors import StateError, reason_of
 from devrun.state.folder import read_only, unusable
@@ -47,6 +50,8 @@ MIGRATIONS: tuple[str, ...] = (
 
 SCHEMA = len(MIGRATIONS)
 
+Record = TypeVar("Record")
+
 
 class Database:
     """The open database: rows out, and changes in one transaction at a time."""
@@ -61,6 +66,14 @@ class Database:
         connection = self._open()
         with explained(self.path):
             return connection.execute(statement, values).fetchall()
+
+    def read(
+        self, make: Callable[[tuple[Any, ...]], Record], statement: str, values: Sequence[object] = ()
+    ) -> list[Record]:
+        """Return the records that `make` makes of the rows of a SELECT; one that is damaged is a corrupt state."""
+        rows = self.query(statement, values)
+        with explained(self.path):
+            return [make(row) for row in rows]
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> int:
         """Change rows, inside `writing`; return how many."""
@@ -102,7 +115,7 @@ def open_writable(folder: str) -> Database:
     """Open (make, migrate) the database of an existing folder for reading and writing."""
     path = os.path.join(folder, FILE)
     with explained(path):
-        if os.path.exists(path):
+        if _is_there(path):
             connection = _connect(path, "rw")
             if _version(connection, path) == SCHEMA:
                 return Database(folder, connection, writable=True)
@@ -140,13 +153,15 @@ def explained(path: str) -> Iterator[None]:
             ) from error
         if "readonly" in text:
             raise read_only(path) from error
-        if "malformed" in text or "no such" in text:
+        if any(words in text for words in ("malformed", "no such", "already exists")):
             raise _corrupt(path, text) from error
         raise unusable(path, text) from error
     except sqlite3.DatabaseError as error:
         if type(error) is not sqlite3.DatabaseError:
             raise  # a broken constraint or a wrong call is a bug of devrun's, not of the file
         raise _corrupt(path, str(error)) from error
+    except msgspec.DecodeError as error:
+        raise _corrupt(path, f"a record cannot be read ({error})") from error
     except OSError as error:
         raise unusable(path, reason_of(error)) from error
 
@@ -204,11 +219,16 @@ def _connect_readable(path: str) -> sqlite3.Connection:
 
 
 def _is_there(path: str) -> bool:
-    """Tell whether the file is there; one that cannot be looked for is no absent one: raises OSError."""
+    """Tell whether the file is there; one that cannot be looked for is no absent one: raises OSError.
+
+    So does what is no file: opening a FIFO would wait for ever.
+    """
     try:
-        os.stat(path)
+        mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return False
+    if not stat.S_ISREG(mode):
+        raise OSError("not a file")
     return True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -54,11 +55,12 @@ class Journal:
 
     def history(self, *, since: float = 0.0, limit: int | None = None) -> list[JournalRow]:
         """Return the rows at or after `since` (seconds since the epoch), the last `limit`, oldest first."""
-        rows = self._database.query(
+        rows = self._database.read(
+            _row,
             "SELECT record FROM journal WHERE time >= ? ORDER BY id DESC LIMIT ?",
             (since, -1 if limit is None else limit),
         )
-        return [_decode(row[0]) for row in rows][::-1]
+        return rows[::-1]
 
 
 def _encode(row: JournalRow) -> bytes:
@@ -74,3 +76,7 @@ def _encode(row: JournalRow) -> bytes:
 
 
 _decode = msgspec.json.Decoder(JournalRow).decode
+
+
+def _row(row: tuple[Any, ...]) -> JournalRow:
+    return _decode(row[0])

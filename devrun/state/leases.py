@@ -77,12 +77,12 @@ class Leases:
 
     def get(self, identity: str) -> Lease | None:
         """Return the lease of a worktree, or None."""
-        rows = self._database.query(f"{_SELECT} WHERE identity = ?", (identity,))
-        return _lease(rows[0]) if rows else None
+        found = self._database.read(_lease, f"{_SELECT} WHERE identity = ?", (identity,))
+        return found[0] if found else None
 
     def all(self) -> list[Lease]:
         """Return every lease, by repository, slot and path."""
-        leases = [_lease(row) for row in self._database.query(_SELECT)]
+        leases = self._database.read(_lease, _SELECT)
         return sorted(leases, key=lambda lease: (lease.repository or lease.root, lease.slot, lease.root))
 
     def slots_of(self, repository: str, *, besides: str) -> set[int]:
@@ -101,8 +101,8 @@ class Leases:
         """Return the other leases that have one of `ports` (only as shifted, only as plain ones)."""
         found: dict[str, Lease] = {}
         for port in ports:
-            rows = self._database.query(_SELECT_HOLDERS, (port, besides))
-            found |= {row[0]: _lease(row) for row in rows if shifted is None or bool(row[4]) is shifted}
+            holders = self._database.read(_holder, _SELECT_HOLDERS, (port, besides))
+            found |= {lease.identity: lease for lease, moved in holders if shifted is None or moved is shifted}
         return list(found.values())
 
     def ports_of(self, identity: str) -> dict[int, bool]:
@@ -156,3 +156,7 @@ _decode = msgspec.json.Decoder(Lease).decode
 
 def _lease(row: tuple[Any, ...]) -> Lease:
     return msgspec.structs.replace(_decode(row[3]), revision=row[1], surplus=bool(row[2]))
+
+
+def _holder(row: tuple[Any, ...]) -> tuple[Lease, bool]:
+    return _lease(row), bool(row[4])

@@ -11,6 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import msgspec
 
@@ -70,13 +71,12 @@ class Runs:
 
     def get(self, run_id: str) -> RunRecord | None:
         """Return the record of a run, or None."""
-        rows = self._database.query("SELECT record FROM runs WHERE id = ?", (run_id,))
-        return _decode(rows[0][0]) if rows else None
+        found = self._database.read(_record, "SELECT record FROM runs WHERE id = ?", (run_id,))
+        return found[0] if found else None
 
     def all(self) -> list[RunRecord]:
         """Return every record, newest first."""
-        rows = self._database.query("SELECT record FROM runs ORDER BY started_at DESC, id")
-        return [_decode(row[0]) for row in rows]
+        return self._database.read(_record, "SELECT record FROM runs ORDER BY started_at DESC, id")
 
     def candidates(self, identity: str | None = None) -> list[RunRecord]:
         """Return the records that may still be alive (of one worktree), newest first."""
@@ -84,8 +84,7 @@ class Runs:
         values: tuple[object, ...] = (time.time() - _CLOSING_SECONDS,)
         if identity is not None:
             query, values = query + " AND identity = ?", (*values, identity)
-        rows = self._database.query(query + " ORDER BY started_at DESC, id", values)
-        return [_decode(row[0]) for row in rows]
+        return self._database.read(_record, query + " ORDER BY started_at DESC, id", values)
 
     def alive(self, identity: str | None = None) -> list[RunRecord]:
         """Return the runs (of one worktree) that are not proved dead, newest first."""
@@ -174,3 +173,7 @@ def _processes_are_gone(run: RunRecord) -> bool:
 
 
 _decode = msgspec.json.Decoder(RunRecord).decode
+
+
+def _record(row: tuple[Any, ...]) -> RunRecord:
+    return _decode(row[0])

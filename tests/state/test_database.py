@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 
@@ -76,6 +77,49 @@ def test_a_corrupt_state_names_its_path_and_the_command_that_rebuilds(file, crea
         state.leases.all()
     assert str(file) in caught.value.message
     assert f"mv {file} {file}.broken" in caught.value.hint
+
+
+TORN = {
+    "leases": "INSERT INTO leases VALUES ('/a', NULL, 1, 1, 0, '{torn')",
+    "runs": "INSERT INTO runs VALUES ('a', '/a', 1, NULL, '{\"id\": 7}')",
+    "journal": "INSERT INTO journal (time, record) VALUES (1, x'ff00')",
+}
+ASK = {
+    "leases": (lambda it: it.leases.all(), lambda it: it.leases.get("/a")),
+    "runs": (lambda it: it.runs.all(), lambda it: it.runs.get("a"), lambda it: it.runs.alive("/a")),
+    "journal": (lambda it: it.journal.history(),),
+}
+
+
+@pytest.mark.parametrize("table", TORN)
+def test_a_record_that_is_damaged_is_a_corrupt_state_and_no_bug(file, table):
+    open_state().close()
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(TORN[table])
+    with open_state(create=False) as state:
+        for ask in ASK[table]:
+            with pytest.raises(StateError, match="is corrupt: a record cannot be read") as caught:
+                ask(state)
+            assert f"mv {file} {file}.broken" in caught.value.hint
+
+
+def test_tables_of_another_schema_are_a_corrupt_state(file):
+    open_state().close()
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("PRAGMA user_version=0")
+    for create in (True, False):
+        with pytest.raises(StateError, match="is corrupt"):
+            open_state(create=create)
+
+
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "folder"])
+def test_what_is_no_file_is_said_and_not_waited_for(file, create, make):
+    file.parent.mkdir()
+    make(file)
+    with pytest.raises(StateError, match="cannot be used: not a file") as caught:
+        open_state(create=create)
+    assert str(file) in caught.value.message
 
 
 def test_the_command_that_rebuilds_works(file):
