@@ -10,7 +10,7 @@ import pytest
 
 from devrun.cleanup import sweep
 from devrun.config.project import Registry, SweepSettings
-from tests.cleanup.test_sweep import a_lease, mine
+from tests.support.leftovers import a_lease, mine
 from tests.support.processes import lives
 
 

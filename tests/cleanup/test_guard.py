@@ -18,7 +18,7 @@ from devrun.system.locks import FileLock
 from devrun.system.processes import boot_id, identify
 from devrun.system.sockets import can_bind, listeners_on
 from devrun.worktrees.locate import locate
-from tests.cleanup.conftest import LISTENER, executable_named
+from tests.support.leftovers import LISTENER, executable_named
 from tests.support.processes import lives, wait_gone
 
 

@@ -14,8 +14,7 @@ import pytest
 
 from devrun.cleanup import monitors, reap, sweep
 from devrun.config.project import SweepSettings
-from tests.cleanup.conftest import executable_named
-from tests.cleanup.test_sweep import a_lease, mine, nested, settings
+from tests.support.leftovers import a_lease, executable_named, mine, nested, settings
 from tests.support.processes import lives, wait_until
 from tests.support.repositories import Repository
 

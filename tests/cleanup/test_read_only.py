@@ -15,7 +15,7 @@ import sys
 
 import pytest
 
-from tests.cleanup.test_sweep import a_lease
+from tests.support.leftovers import a_lease
 from tests.support.processes import lives
 
 AUDITED = """

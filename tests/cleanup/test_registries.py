@@ -12,7 +12,7 @@ import pytest
 
 from devrun.cleanup import sweep
 from devrun.config.project import Registry, SweepSettings
-from tests.cleanup.test_sweep import mine
+from tests.support.leftovers import mine
 from tests.support.processes import lives
 
 SCRIPT = "shellper-main.js"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devrun.cleanup.spinning import find_spinning
-from tests.cleanup.conftest import LISTENER
+from tests.support.leftovers import LISTENER
 
 SPIN = "ready()\nwhile True: pass"
 QUIET = "ready(); rest()"

@@ -11,8 +11,7 @@ import pytest
 from devrun.cleanup import sweep
 from devrun.cli import main
 from devrun.config.project import Suspect, SweepSettings
-from tests.cleanup.conftest import executable_named
-from tests.cleanup.test_sweep import a_lease, mine
+from tests.support.leftovers import a_lease, executable_named, mine
 from tests.support.processes import lives
 
 QUIET = "ready(); rest()"

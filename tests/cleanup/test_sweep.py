@@ -1,8 +1,4 @@
-"""Sweep and reap on real processes and real git.
-
-Other tests sweep the same machine at the same time.  So worktrees here lie in `trees/`, which only
-the settings of these tests name, or are known by a lease of this test's state folder.
-"""
+"""Sweep and reap on real processes and real git; `tests.support.leftovers` says how tests keep apart."""
 
 from __future__ import annotations
 
@@ -15,38 +11,13 @@ import pytest
 from devrun.cleanup import reap, sweep
 from devrun.config.project import SweepSettings
 from devrun.errors import NotARepositoryError
-from devrun.model import FileId, Outcome, RunRecord
-from devrun.state.leases import Lease
+from devrun.model import Outcome, RunRecord
 from devrun.state.runs import KEEPER_LOCK
 from devrun.system.locks import FileLock
 from devrun.system.processes import boot_id
 from devrun.worktrees.locate import locate
-from tests.cleanup.conftest import executable_named
+from tests.support.leftovers import a_lease, a_lease_of_gone, executable_named, mine, nested, settings
 from tests.support.processes import lives, wait_gone
-
-
-def nested(repository, name):
-    return repository.worktree(name, os.path.join(repository.path, "trees", name))
-
-
-def settings(repository):
-    return SweepSettings(paths=(f"{repository.path}/trees/*",))
-
-
-def a_lease(path, slot=1):
-    found = locate(path)
-    device = os.stat(os.path.dirname(path)).st_dev
-    return Lease(
-        identity=found.identity, root=found.root, repository=found.repository, slug=found.slug, is_main=found.is_main,
-        slot=slot, stride=10, pinned=False, bases=(), claimed_at=time.time(), file_id=FileId(*found.file_id),
-        parent_device=device, repository_parent_device=device,
-    )  # fmt: skip
-
-
-def mine(report, *children):
-    """Return the rows about these children: other things may be left over on a real machine."""
-    pids = {each.pid for each in children}
-    return {step.record.pid for step in report.plan.steps} & pids
 
 
 def test_an_orphan_of_a_gone_worktree_is_stopped_and_its_bystanders_live(state, repository, server, bystander):
@@ -100,14 +71,6 @@ def test_a_repository_that_git_refuses_keeps_everything_and_is_named(state, repo
     assert not mine(report, orphan)
     assert lives(orphan.process)
     assert [each.what for each in report.skipped] == [os.path.join(repository.path, ".git")]
-
-
-def a_lease_of_gone(path, repository):
-    git_dir = os.path.join(repository.path, ".git")
-    return Lease(
-        identity=os.path.join(git_dir, "worktrees", "a"), root=path, repository=git_dir, slug="a", is_main=False,
-        slot=1, stride=10, pinned=False, bases=(), claimed_at=0.0,
-    )  # fmt: skip
 
 
 def test_trash_inside_a_git_dir_and_predecessors_need_no_pattern(state, repository, server):

@@ -13,7 +13,7 @@ from devrun.cleanup import TreeRequest, teardown
 from devrun.model import Outcome
 from devrun.system.execute import drive
 from devrun.system.processes import identify
-from tests.cleanup.conftest import executable_named
+from tests.support.leftovers import executable_named
 from tests.support.processes import lives, wait_until
 
 PYTHON = shlex.quote(sys.executable)

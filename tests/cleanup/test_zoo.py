@@ -18,8 +18,7 @@ import pytest
 
 from devrun.cli import main
 from devrun.state import open_state
-from tests.cleanup.conftest import LISTENER, executable_named
-from tests.cleanup.test_sweep import a_lease, a_lease_of_gone
+from tests.support.leftovers import LISTENER, a_lease, a_lease_of_gone, executable_named
 from tests.support.processes import lives
 from tests.support.repositories import Repository
 

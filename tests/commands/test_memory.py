@@ -15,7 +15,7 @@ from devrun.cli import main
 from devrun.report.schemas import answer_schema
 from devrun.state import open_state
 from devrun.state.journal import KEPT_ROWS, JournalRow
-from tests.cleanup.test_sweep import a_lease
+from tests.support.leftovers import a_lease
 
 QUIET = "ready(); rest()"
 LISTENER = (
