@@ -194,9 +194,13 @@ def test_down_works_with_a_broken_configuration_and_so_does_ps(session):
 def test_stop_takes_dependents_along_and_start_brings_what_is_needed(session):
     session.services(db="listener", api={"shape": "listener", "depends_on": ["db"]}, web="listener")
     session.json("up", "-d", "--wait")
-    assert session.json("stop", "db") == {"services": [{"name": "db", "outcome": "stopped"}]}
+    stopped = session("stop", "db", "--json")
+    assert json.loads(stopped.stdout)["data"] == {"services": [{"name": "db", "outcome": "stopped"}]}
+    assert stopped.stderr == "`api` is stopped too: it depends on what was stopped\n"
     assert session.states() == {"db": "stopped", "api": "stopped", "web": "ready"}
-    assert session.json("stop", "db") == {"services": [{"name": "db", "outcome": "unchanged"}]}
+    again = session("stop", "db", "--json")
+    assert json.loads(again.stdout)["data"] == {"services": [{"name": "db", "outcome": "unchanged"}]}
+    assert again.stderr == ""
     assert session.json("start", "api") == {"services": [{"name": "api", "outcome": "ready"}]}
     assert session.json("start", "api") == {"services": [{"name": "api", "outcome": "unchanged"}]}
     assert session.states() == {"db": "ready", "api": "ready", "web": "ready"}

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from devrun.run.life import events as ev
 from devrun.run.talk.desk import Desk
-from devrun.run.talk.protocol import WAIT, Ask
+from devrun.run.talk.protocol import RESTART, START, STOP, WAIT, Ask
 from tests.run.lifecycles import Run, service
 
 
@@ -47,3 +47,41 @@ def test_a_run_that_ends_because_all_is_done_answers_with_success():
     run.end("job", 0)
     assert run.state.is_finished
     assert (pending().code, pending().error) == (0, None)
+
+
+def test_who_stops_is_answered_when_somebody_else_starts_it_again():
+    run = Run(service("web"))
+    run.up("web")
+    desk = desk_of(run)
+    stopping = desk.handle(Ask(STOP, names=("web",)))
+    starting = desk.handle(Ask(START, names=("web",)))
+    assert (stopping(), starting()) == (None, None)
+    run.gone("web")  # and started in the same step
+    assert run.phase("web") == "starting"
+    assert stopping().outcomes == {"web": "starting"}
+    run.up("web")
+    assert starting().code == 0
+
+
+def test_who_restarts_is_answered_when_somebody_else_stops_it_meanwhile():
+    run = Run(service("web"))
+    run.up("web")
+    desk = desk_of(run)
+    restarting = desk.handle(Ask(RESTART, names=("web",)))
+    stopping = desk.handle(Ask(STOP, names=("web",)))
+    assert (restarting(), stopping()) == (None, None)
+    run.gone("web")
+    assert restarting().error == "`web` was stopped meanwhile"
+    assert restarting().hint == "`devrun start web`"
+    assert stopping().outcomes == {"web": "stopped"}
+
+
+def test_who_starts_is_answered_when_somebody_else_stops_what_it_waits_for():
+    run = Run(service("db", probe=True), service("web", "db"))
+    desk = desk_of(run)
+    run.tell(ev.Spawned("db"))
+    desk.handle(Ask(STOP, names=("web",)))
+    starting = desk.handle(Ask(START, names=("web",)))
+    assert starting() is None
+    desk.handle(Ask(STOP, names=("db",)))
+    assert starting().error == "`web` was stopped meanwhile"

@@ -10,6 +10,7 @@ from devrun.errors import UsageError
 from devrun.report.background import failure_of, report_failure
 from devrun.report.console import Output
 from devrun.report.services import outcome_lines, outcomes_of
+from devrun.run.life.events import FINAL_PHASES
 from devrun.run.output.lastwords import last_words
 from devrun.run.talk import protocol
 from devrun.run.talk.client import ask
@@ -26,10 +27,15 @@ def change_services(output: Output, verb: str, words: Sequence[str], *, file: st
     """
     with open_state(create=False) as state:
         run = require_run(state, find_worktree(file))
-        names = find_names(words, (each.name for each in ask(run, Ask(protocol.STATUS)).services))
+        before = {each.name: each.state for each in ask(run, Ask(protocol.STATUS)).services}
+        names = find_names(words, before)
         answer = ask(run, Ask(verb, names=names))
         if answer.code and verb != protocol.STOP:
             return report_failure(output, failure_of(answer, names, last_words(state, run, names)))
+    ended = {phase.value for phase in FINAL_PHASES}
+    for each in answer.services if verb == protocol.STOP else ():
+        if each.name not in names and each.state in ended and before.get(each.name) not in ended:
+            output.say(f"`{each.name}` is {each.state} too: it depends on what was stopped")
     outcomes = outcomes_of(answer.outcomes)
     output.answer(verb, outcomes, outcome_lines(outcomes))
     return 0

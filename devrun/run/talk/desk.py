@@ -81,22 +81,22 @@ class Desk:
         if not ask.waits:
             return self._status
         services = self._state().services
-        return self._when(names, _AT_REST, {name: _next_start(services.get(name)) for name in names})
+        return self._when_up(names, {name: _next_start(services.get(name)) for name in names})
 
     def _change(self, verb: str, names: tuple[str, ...]) -> _Pending:
         services = self._state().services
         if verb == protocol.WAIT:
-            return self._when(names, _AT_REST, {})
+            return self._when_up(names, {})
         if verb == protocol.STOP:
             was_live = {name: 0 for name in names if services[name].has_tree}
             self._tell(ev.StopServices(names))
-            return self._when(names, FINAL_PHASES, was_live)
+            return self._when_down(names, was_live)
         if verb == protocol.START:
             self._tell(ev.StartServices(names))
             ended = {name: services[name].starts + 1 for name in names if services[name].phase in FINAL_PHASES}
-            return self._when(names, _AT_REST, ended)
+            return self._when_up(names, ended)
         self._tell(ev.RestartServices(names))
-        return self._when(names, _AT_REST, {name: services[name].starts + 1 for name in names})
+        return self._when_up(names, {name: services[name].starts + 1 for name in names})
 
     def hold(self, ask: Ask, /) -> Callable[[], _Pending]:
         """Take a claim on services; return what gives it back."""
@@ -110,7 +110,7 @@ class Desk:
             if not idle:
                 return self._status
             self._tell(ev.StopServices(idle))
-            return self._when(tuple(name for name in idle if name in self._state().services), FINAL_PHASES, {})
+            return self._when_down(tuple(name for name in idle if name in self._state().services), {})
 
         return release
 
@@ -119,18 +119,34 @@ class Desk:
         if self._claims.is_deserted:
             self._tell(ev.StopRun("nobody uses it any more", 0))
 
-    def _when(self, names: tuple[str, ...], rest: frozenset[Phase], least_starts: Mapping[str, int]) -> _Pending:
+    def _when_down(self, names: tuple[str, ...], changed: Mapping[str, int]) -> _Pending:
+        """Answer once every name is down, or has been started again: somebody else asked for that."""
+        starts = {name: each.starts for name, each in self._state().services.items()}
+
+        def answer() -> Answer | None:
+            services = self._state().services
+            if any(
+                services[name].phase not in FINAL_PHASES and services[name].starts == starts[name] for name in names
+            ):
+                return None
+            return self._outcomes(names, changed)
+
+        return answer
+
+    def _when_up(self, names: tuple[str, ...], least_starts: Mapping[str, int]) -> _Pending:
         """Answer once every name rests, and has been started as often as `least_starts` says (or cannot be)."""
 
         def answer() -> Answer | None:
             state = self._state()
-            if rest is not FINAL_PHASES and _was_cut_short(state, names):
+            if _was_cut_short(state, names):
                 return self._error("the run is stopping", "`devrun up` starts a new one")()
             for name in names:
                 each = state.services.get(name)
-                if each is None or each.phase not in rest:
+                if each is None or each.phase not in _AT_REST:
                     return None
                 if each.starts < least_starts.get(name, 0) and not each.is_blocked:
+                    if each.phase is Phase.STOPPED:  # somebody else asked for that before it was started
+                        return self._error(f"`{name}` was stopped meanwhile", f"`devrun start {name}`")()
                     return None
             return self._outcomes(names, least_starts)
 
