@@ -10,7 +10,7 @@ from devrun.report.console import Output, wants_colour
 from devrun.report.running import conclude, headline
 from devrun.run.launch import run_to_end
 from devrun.run.owner import find_owner
-from devrun.run.plan import OutputOptions
+from devrun.run.plan import Binding, OutputOptions
 from devrun.run.start import (
     Request,
     already_running,
@@ -21,7 +21,7 @@ from devrun.run.start import (
 )
 from devrun.run.talk.live import end_run
 from devrun.state import open_state
-from devrun.workspace import check_timeout, open_workspace
+from devrun.workspace import Workspace, check_timeout, open_workspace
 
 
 def bring_up(  # noqa: PLR0913 - the options of two verbs
@@ -63,13 +63,27 @@ def bring_up(  # noqa: PLR0913 - the options of two verbs
     workspace = open_workspace(file=file, formation=formation)
     select_services(workspace.project, request.services, request.profiles)  # bad names end here: nothing is written
     binding = find_owner(pid=owner_pid, automatic=owner == "auto", detached=detach)
+    return _start(output, request, workspace, binding, replace=replace, wait=wait, seeks_owner=owner == "auto")
+
+
+def _start(  # noqa: PLR0913 - what was asked for, and where
+    output: Output,
+    request: Request,
+    workspace: Workspace,
+    binding: Binding,
+    *,
+    replace: bool,
+    wait: bool,
+    seeks_owner: bool,
+) -> int:
+    """Start under the worktree's lock, or join the run that lives there already."""
     with open_state() as state:
         lock = lock_worktree(state, workspace.worktree)
         running = wait_for_ending_run(state, workspace)
         if running is not None and not replace:
             lock.close()
-            if not detach or (taking and not running.taken):
-                raise already_running(running, taking=taking)
+            if not request.detached or (request.taking and not running.taken):
+                raise already_running(running, taking=request.taking)
             from devrun.run.detached import join_run
 
             return join_run(output, request, workspace, state, running, wait=wait, owner=binding.owner)
@@ -77,12 +91,12 @@ def bring_up(  # noqa: PLR0913 - the options of two verbs
             end_run(state, running)
         plan = make_plan(request, workspace, state, binding=binding, say=output.say)
         clear_the_way(plan, state, say=output.say)
-    if owner == "auto" and binding.owner is None:
+    if seeks_owner and binding.owner is None:
         output.say("no owner found: no agent, editor or terminal is above; `--owner-pid PID` names one")
     for line in headline(plan, output):
         output.say(line)
-    if not detach:
+    if not request.detached:
         return conclude(output, run_to_end(plan, lock))
     from devrun.run.detached import detach_run
 
-    return detach_run(output, plan, lock, wait=wait, timeout=timeout)
+    return detach_run(output, plan, lock, wait=wait, timeout=request.ready_timeout)
