@@ -88,7 +88,7 @@ def _start(  # noqa: PLR0913 - what was asked for, and where
 
             return join_run(output, request, workspace, state, running, wait=wait, owner=binding.owner)
         if running is not None:
-            end_run(state, running)
+            end_run(state, running, by=f"{'take' if request.taking else 'up'} --replace")
         plan = make_plan(request, workspace, state, binding=binding, say=output.say)
         clear_the_way(plan, state, say=output.say)
     if seeks_owner and binding.owner is None:

@@ -61,6 +61,15 @@ def test_up_replace_takes_over(session):
     assert not lives(old.process)
 
 
+def test_a_run_that_is_replaced_says_so(session, up):
+    session.services(web="listener")
+    first = up(cwd=session.path)
+    session.handshake.wait(1)
+    session.json("up", "-d", "--wait", "--replace")
+    assert first.wait() == 0
+    assert "stopped by `devrun up --replace`; stopped web" in first.output
+
+
 def test_up_d_of_a_service_beside_a_run_without_it_adds_it(session):
     session.services(web="listener", docs={"shape": "listener", "profiles": ["docs"]})
     first = session.json("up", "-d", "--wait")

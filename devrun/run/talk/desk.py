@@ -54,7 +54,7 @@ class Desk:
         if ask.verb == protocol.STATUS:
             return self._status
         if ask.verb == protocol.DOWN:
-            self._tell(ev.StopRun("stopped by `devrun down`", 0))
+            self._tell(ev.StopRun(f"stopped by `devrun {ask.by}`", 0))
             return self._when_finished
         if ask.verb == protocol.KEEP:
             self._claims.keep(ask.names)

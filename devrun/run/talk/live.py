@@ -50,8 +50,10 @@ def is_ending(state: State, run: RunRecord) -> bool:
     return run.stopping_at is not None or any(probe(lock) is Liveness.DEAD for lock in locks)
 
 
-def end_run(state: State, run: RunRecord) -> Answer | None:
+def end_run(state: State, run: RunRecord, *, by: str = "down") -> Answer | None:
     """End a run and wait until it is over; return what it said of its services, None when it said nothing.
+
+    The run names the command that did it, `by`.
 
     Asks over the control socket; a run that does not answer, or is of another version, gets SIGTERM
     at its keeper, by identity.  What does not end then is killed: its keeper, or the next sweep,
@@ -64,7 +66,7 @@ def end_run(state: State, run: RunRecord) -> Answer | None:
     answer = None
     try:
         ask(run, Ask(protocol.STATUS), timeout=_HEARD_PATIENCE)
-        answer = ask(run, Ask(protocol.DOWN), timeout=_DOWN_PATIENCE)
+        answer = ask(run, Ask(protocol.DOWN, by=by), timeout=_DOWN_PATIENCE)
     except DevrunError:  # unreachable, of another version, or no answer in time
         _signal(run, signal.SIGTERM)
     if wait_until_over(state, run, _DOWN_PATIENCE if answer is None else STOP_MARGIN):

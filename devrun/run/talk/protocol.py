@@ -46,8 +46,9 @@ class Ask(Struct, frozen=True):
     """A request.
 
     `services` and `environments` come with `add`, `size` (rows, columns) with `attach` and `resize`,
-    `borrowed` with `hold`.  Who asks to `add` and does not wait is answered when the services are
-    taken in, others when each is ready or has failed.
+    `borrowed` with `hold`, `by` (what people called, for the run's last words) with `down`.  Who asks
+    to `add` and does not wait is answered when the services are taken in, others when each is ready
+    or has failed.
     """
 
     verb: str
@@ -58,6 +59,7 @@ class Ask(Struct, frozen=True):
     size: tuple[int, int] | None = None
     borrowed: tuple[str, ...] = ()
     waits: bool = True
+    by: str = "down"
 
     @property
     def is_answered_at_once(self) -> bool:

@@ -78,7 +78,7 @@ def _end_runs(state: State, target: Target, say: Say, failed: Say) -> tuple[str,
     ended = []
     for run in state.runs.alive(target.identity) if target.identity is not None else ():
         try:
-            end_run(state, run)
+            end_run(state, run, by="worktree remove")
         except (DevrunError, OSError) as error:
             failed(f"run {run.id} was not ended: {error}")
             continue
