@@ -108,7 +108,7 @@ def _plan(request: TreeRequest, survey: Survey, *, adopts: bool) -> KillPlan:
             surroundings=_elsewhere(escaped, request),
             worktree=_own_worktree(request),
             run=request.run,
-            tree=Tree(leaders=request.leaders, everything=request.everything),
+            tree=Tree(leaders=request.leaders, everything=request.everything, since=request.since),
         )
     )
 

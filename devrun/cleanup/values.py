@@ -34,8 +34,8 @@ class TreeRequest(Struct, frozen=True):
 
     `leaders` are the anchors by service: leaders of the sessions, never signalled.  `signals` is the
     polite signal by service.  `deadline` (monotonic) ends the grace, `hurry()` ends it early.
-    `everything` counts every descendant of this process, stamped or not.  `readings` are shared by
-    the teardowns of one loop.
+    `everything` counts every descendant of this process, stamped or not, but for those that were there
+    before `since` (a start token) and what they started.  `readings` are shared by the teardowns of one loop.
     """
 
     run: str
@@ -46,6 +46,7 @@ class TreeRequest(Struct, frozen=True):
     deadline: float
     hurry: Callable[[], bool]
     everything: bool = False
+    since: int | None = None
     readings: Readings | None = None
 
 

@@ -43,10 +43,14 @@ class Target(Struct, frozen=True):
 
 
 class Tree(Struct, frozen=True):
-    """What a teardown is about: a run's anchors by service, and (`everything`) all that descends from this process."""
+    """What a teardown is about: a run's anchors by service, and (`everything`) all that descends from this process.
+
+    `since` is the start token before which a descendant is none of the run.
+    """
 
     leaders: Mapping[str, ProcessIdentity] = {}
     everything: bool = False
+    since: int | None = None
 
 
 class Context(Struct, frozen=True, dict=True):
@@ -56,6 +60,7 @@ class Context(Struct, frozen=True, dict=True):
     could not be read.  `surroundings` say where a process stands, `origins` where it was started
     (`PWD` and `INIT_CWD`; its script where neither lies in a worktree).  `worktree` is the one a guard or
     a reap is about, `run` the run that a teardown or a guard before a restart belongs to.
+    `matches` are those of the services that the configuration of a sweep names.
     `untracked` are processes that a registry of their kind does not list, with its name, `tracked`
     those that one does; `sockets` where the fsmonitor socket a process holds lives; `suspects`
     processes of a configured kind without a live owner, with its name.  `stale` is filled in by
@@ -74,6 +79,7 @@ class Context(Struct, frozen=True, dict=True):
     tree: Tree | None = None
     run: str | None = None
     runtimes: frozenset[str] = frozenset()
+    matches: frozenset[str] = frozenset()
     untracked: Mapping[ProcessIdentity, str] = {}
     tracked: Mapping[ProcessIdentity, str] = {}
     sockets: Mapping[ProcessIdentity, Surroundings] = {}

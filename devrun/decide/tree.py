@@ -79,11 +79,22 @@ def _found(context: Context) -> Iterator[tuple[ProcessRecord, Member]]:
     yield from _stamped(context, context.tree)
     if context.tree.everything:
         for record in context.snapshot.descendants(context.snapshot.self_pid):
-            yield record, Member("descendant", None)
+            if not _was_here_before(record, context, context.tree.since):
+                yield record, Member("descendant", None)
     for service, leader in context.tree.leaders.items():
         if context.snapshot.find(leader) is not None:
             for record in context.snapshot.descendants(leader.pid):
                 yield record, Member("descendant", service)
+
+
+def _was_here_before(record: ProcessRecord, context: Context, since: int | None) -> bool:
+    """Say whether `record`, or one between it and this process, is older than the run."""
+    for each in context.snapshot.lineage(record.pid) if since is not None else ():
+        if each.pid == context.snapshot.self_pid:
+            return False
+        if each.identity.start_token < (since or 0):
+            return True
+    return False
 
 
 def _in_sessions(context: Context) -> Iterator[tuple[ProcessRecord, Member]]:

@@ -71,10 +71,10 @@ class Cleared(NamedTuple):
 class Keeper:
     """Waits for a supervisor, and clears up after one that cannot."""
 
-    def __init__(self, grace: float, *, clear: Callable[[], Cleared]) -> None:
+    def __init__(self, grace: float, *, clear: Callable[[ProcessIdentity | None], Cleared]) -> None:
         """`grace` is the longest any service may take to end, in seconds.
 
-        `clear` stops whatever is left of the run.
+        `clear` stops whatever is left of the run of this supervisor.
         """
         self._grace = grace
         self._clear = clear
@@ -108,7 +108,7 @@ class Keeper:
         result = msgspec.msgpack.decode(said, type=RunResult) if said else None
         if status == 0 and result is not None:
             return result
-        cleared = self._clear_up(status)
+        cleared = self._clear_up(status, supervisor)
         return cleared if result is None else result
 
     def _wait(self, pid: int, supervisor: ProcessIdentity | None, waited: frozenset[signal.Signals]) -> int:
@@ -141,8 +141,8 @@ class Keeper:
         self._is_timed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def _clear_up(self, status: int) -> RunResult:
-        stopped, left = self._clear() if layers.is_on(layers.KEEPER) else Cleared()
+    def _clear_up(self, status: int, supervisor: ProcessIdentity | None) -> RunResult:
+        stopped, left = self._clear(supervisor) if layers.is_on(layers.KEEPER) else Cleared()
         word = f"signal {status - _BY_SIGNAL}" if status > _BY_SIGNAL else f"exit code {status}"
         return RunResult(
             exit_code=status or 1,

@@ -59,7 +59,8 @@ def run_to_end(plan: RunPlan, starting: FileLock) -> RunResult:
             supervisor = Supervisor(plan, keeper=keeper, life=life, book=book, folder=folder)
             return supervisor.run()
 
-    return Keeper(plan.grace, clear=lambda: clear_after_supervisor(plan)).keep(supervise, on_forked=starting.close)
+    clearing = Keeper(plan.grace, clear=lambda supervisor: clear_after_supervisor(plan, supervisor))
+    return clearing.keep(supervise, on_forked=starting.close)
 
 
 def own_identity() -> ProcessIdentity:
@@ -70,11 +71,12 @@ def own_identity() -> ProcessIdentity:
     return identity
 
 
-def clear_after_supervisor(plan: RunPlan) -> Cleared:
+def clear_after_supervisor(plan: RunPlan, supervisor: ProcessIdentity | None) -> Cleared:
     """In the keeper: stop what a dead supervisor left.
 
     On Linux they are this process's children now, by adoption.  Elsewhere the recorded session
-    leaders lead to them.  A further Ctrl-C skips the grace.  A state folder that cannot be read or
+    leaders lead to them.  Children that it had before the supervisor are somebody else's work: those of a
+    shell that started them in the background and then became this devrun (`exec devrun up`).  A further Ctrl-C skips the grace.  A state folder that cannot be read or
     written stops nobody's clean-up.
     """
     report = drive(
@@ -88,6 +90,7 @@ def clear_after_supervisor(plan: RunPlan) -> Cleared:
                 deadline=time.monotonic() + plan.grace,
                 hurry=lambda: signal.SIGINT in signal.sigpending(),
                 everything=True,
+                since=None if supervisor is None else supervisor.start_token,
             )
         )
     )

@@ -272,6 +272,17 @@ def test_a_teardown_of_everything_takes_every_descendant():
     assert [step.record.pid for step in plan.steps] == [200]
 
 
+def test_a_teardown_of_everything_leaves_the_descendants_from_before_the_run():
+    before = a_process(200, ppid=SELF, identity=identity(200)._replace(start_token=99))
+    its_child, ours, same_moment = a_process(201, ppid=200), a_process(202, ppid=SELF), a_process(203, ppid=202)
+    same_moment = msgspec.structs.replace(same_moment, identity=identity(203)._replace(start_token=100))
+    tree = Tree(everything=True, since=100)
+    records = (before, its_child, ours, same_moment)
+    plan = decide(a_context(*records, situation=TEARDOWN, default_place=None, tree=tree))
+    assert {step.record.pid for step in plan.steps} == {202, 203}
+    assert plan.spared == ()
+
+
 def test_a_teardown_spares_and_reports_what_a_service_opened_for_a_person():
     browser = a_program("/opt/google/chrome/chrome", pid=200, ppid=SELF, environment=stamped("mine", "web", HERE))
     renderer = a_process(201, ppid=200, environment=stamped("mine", "web", HERE))

@@ -197,6 +197,22 @@ def test_a_stopped_keeper_is_woken_when_the_run_ends(started, handshake):
     assert handshake.wait_gone()
 
 
+def test_what_a_shell_had_in_the_background_when_it_became_devrun_is_not_of_the_run(tmp_path, handshake, up):
+    configure(tmp_path, web=handshake.text("daemon"))
+    words = f"{handshake.text('listener')} & read ready < go; exec {shlex.quote(PROGRAM)} up"
+    os.mkfifo(tmp_path / "go")
+    run = up(argv=["bash", "-c", words], cwd=tmp_path)
+    (theirs,) = handshake.wait_shapes("listener")
+    (tmp_path / "go").write_text("ready\n")
+    ours = handshake.wait_shapes("daemon")
+    (supervisor,) = (each for each in run.process.children() if each.pid != theirs.pid and lives(each))
+    supervisor.kill()
+    assert run.wait() == 137
+    assert wait_gone([each.process for each in ours]) == []
+    assert lives(theirs.process)
+    theirs.process.kill()
+
+
 def test_a_stopped_keeper_clears_up_after_its_supervisor_once_it_runs_again(started, handshake):
     run = started("daemon")
     supervisor = supervisor_of(run.process)

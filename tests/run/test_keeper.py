@@ -36,7 +36,7 @@ def listen():
             signal.signal(each, note)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
-def clear():
+def clear(supervisor):
     say("cleared")
     return room.Cleared(3, ("left 4711",))
 
