@@ -88,6 +88,12 @@ def check_timeout(seconds: float | None) -> None:
         )
 
 
+def check_lines(count: int | None, *, hint: str) -> None:
+    """Raise UsageError for a `-n` that is no number of lines."""
+    if count is not None and count < 0:
+        raise UsageError(f"`-n {count}` is no number of lines", hint=hint)
+
+
 def claim_ports(workspace: Workspace, *, slot: int | None = None, say: Callable[[str], None] | None = None) -> PortSet:
     """Return the ports of a workspace, claiming its lease; `say` hears why a lease moved."""
     with open_state() as state:

@@ -23,7 +23,7 @@ from devrun.run.output.logtime import LocalTime, parse_since
 from devrun.run.output.prefixes import Prefixes
 from devrun.run.output.terminal import RESET, close_colours, tame
 from devrun.state import State, open_state
-from devrun.workspace import find_worktree
+from devrun.workspace import check_lines, find_worktree
 
 # Between two looks at the files.  Shorter costs wake-ups, longer is felt beside a terminal.
 LOOK_EVERY = 0.1
@@ -41,8 +41,7 @@ def run(
     file: str | None,
 ) -> int:
     """Print the lines that were asked for; with `follow` go on until the run ends."""
-    if lines is not None and lines < 0:
-        raise UsageError(f"`-n {lines}` is no number of lines", hint="`devrun logs -n 100`")
+    check_lines(lines, hint="`devrun logs -n 100`")
     begin = None if since is None else parse_since(since)
     with open_state(create=False) as state:
         found = _newest_run(state, find_worktree(file))

@@ -17,7 +17,7 @@ from devrun.run.talk.changing import find_names
 from devrun.run.talk.client import SilentError, UnreachableError, ask
 from devrun.run.talk.live import require_run, wait_until_over
 from devrun.run.talk.overview import look_at
-from devrun.run.talk.protocol import Ask, ServiceStatus
+from devrun.run.talk.protocol import Ask, ServiceStatus, VersionError
 from devrun.state import State, open_state
 from devrun.workspace import check_timeout, find_worktree
 
@@ -38,7 +38,7 @@ def run(output: Output, *, services: list[str], timeout: float | None, file: str
             names = find_names(services, (each.name for each in there))
             left = None if timeout is None else max(0.0, began + timeout - time.monotonic())
             answer = ask(found, Ask(protocol.WAIT, names=names), timeout=left)
-        except UsageError:
+        except (UsageError, VersionError):
             raise
         except SilentError as error:
             if timeout is None:
@@ -47,7 +47,8 @@ def run(output: Output, *, services: list[str], timeout: float | None, file: str
         except NotReadyError as error:
             raise _late(found, names, timeout) from error
         except DevrunError as error:
-            return _explain_end(output, state, found, error)
+            left = END_PATIENCE if timeout is None else max(0.0, began + timeout - time.monotonic())
+            return _explain_end(output, state, found, error, patience=min(left, END_PATIENCE))
         wanted = [each for each in answer.services if not names or each.name in names]
         lost = next((each for each in wanted if not each.ready and not _has_completed(each)), None)
         if lost is not None:
@@ -82,9 +83,9 @@ def _explain_loss(output: Output, state: State, found: RunRecord, lost: ServiceS
     return code
 
 
-def _explain_end(output: Output, state: State, found: RunRecord, error: DevrunError) -> int:
+def _explain_end(output: Output, state: State, found: RunRecord, error: DevrunError, *, patience: float) -> int:
     """Return the code that the run ends with, never 0; raise `error` when it only does not answer."""
-    if not wait_until_over(state, found, END_PATIENCE):
+    if not wait_until_over(state, found, patience):
         raise error
     record = state.runs.get(found.id)
     code = (record.exit_code if record is not None else None) or 1

@@ -394,6 +394,8 @@ def test_down_ends_a_run_of_another_version_by_a_signal(session, monkeypatch):
     assert refused.returncode == 1
     assert "version 1 of the control protocol, this devrun 2" in refused.stderr
     assert "hint: `devrun down`" in refused.stderr
+    waited = session("wait", "--timeout", "600", env=other)
+    assert (waited.returncode, waited.stderr) == (1, refused.stderr)
     shown = session("ps", env=other)
     assert shown.returncode == 1
     assert "running" in shown.stdout

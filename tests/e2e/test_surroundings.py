@@ -73,3 +73,10 @@ def test_a_time_that_nobody_can_wait_is_a_usage_error(tmp_path, words, timeout):
     done = devrun(verb, "--timeout", timeout, *rest, cwd=str(tmp_path))
     assert done.returncode == 2
     assert "is no time to wait" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["logs", "history"])
+def test_a_number_of_lines_below_none_is_a_usage_error(tmp_path, verb):
+    (tmp_path / "services.yaml").write_text(CONFIG)
+    done = devrun(verb, "-n", "-1", cwd=str(tmp_path))
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: `-n -1` is no number of lines")
