@@ -48,6 +48,7 @@ def test_a_command_as_people_write_it_matches(pattern, record):
         ("", a_process()),
         ("   ", a_process()),
         ("\0", a_process(argv=("node", "a b", "c"))),
+        ("node \0 c", a_process(argv=("node", "a b", "c"), script=None, exe=None)),
         (MINT, a_process(argv=None)),
         (MINT, a_process(argv=())),
     ],

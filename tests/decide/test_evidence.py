@@ -244,6 +244,30 @@ def test_descendants_go_with_their_parent_through_a_wrapper_and_stop_at_a_veto()
     assert {each.record.pid: each.reason for each in plan.spared} == {201: "shell", 203: "editor"}
 
 
+@pytest.mark.parametrize(("tty", "stopped"), [(7, {200}), (0, {200, 202})], ids=["typed into", "fed by a pipe"])
+def test_what_is_started_from_a_shell_below_a_stale_copy_is_its_own_only_where_somebody_types(tty, stopped):
+    server = a_process(200)
+    shell = a_program("/bin/bash", pid=201, ppid=200, tty=tty, sid=201)
+    program = a_process(202, ppid=201, tty=tty, sid=201, **QUIET)
+    plan = decide(a_context(server, shell, program, situation=GUARD, default_place=LIVE_HERE, listeners=PORT))
+    assert {step.record.pid for step in plan.steps} == stopped
+
+
+def test_what_descends_from_one_that_stays_stays_with_it():
+    parent, stays, below = a_process(200), a_process(201, ppid=200), a_process(202, ppid=201)
+    places = {200: GONE_PLACE, 201: LIVE_SIBLING, 202: NOWHERE}
+    plan = decide(a_context(parent, stays, below, places=places))
+    assert [step.record.pid for step in plan.steps] == [200]
+    assert [(each.record.pid, each.reason) for each in plan.spared] == [(201, "live-worktree")]
+
+
+def test_the_terminal_of_a_stale_copy_protects_its_descendants_no_more_than_itself():
+    wrapper, server = a_process(200, tty=7), a_process(201, ppid=200, tty=7, **QUIET)
+    places = {200: LIVE_HERE, 201: NOWHERE}
+    context = a_context(wrapper, server, situation=GUARD, places=places, listeners=PORT)
+    assert {step.record.pid for step in decide(context).steps} == {200, 201}
+
+
 def test_a_teardown_takes_sessions_descendants_and_stamps_but_never_an_anchor():
     anchor = a_program("/bin/sh", pid=150, ppid=SELF, sid=150)
     main = a_process(200, ppid=150, sid=150)
@@ -292,6 +316,8 @@ def test_a_teardown_spares_and_reports_what_a_service_opened_for_a_person():
     plan = decide(a_context(browser, renderer, tmux, vim, server, situation=TEARDOWN, default_place=None))
     assert plan.is_empty
     assert {each.record.pid: each.reason for each in plan.spared} == {200: "browser", 202: "terminal"}
+    bare = [msgspec.structs.replace(each, environment=ProcessEnvironment()) for each in (tmux, vim, server)]
+    assert decide(a_context(*bare, situation=TEARDOWN, default_place=None)).is_empty
 
 
 def test_a_shared_daemon_that_hangs_on_its_anchor_is_the_service_and_one_that_forked_away_is_not():

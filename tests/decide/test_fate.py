@@ -28,6 +28,8 @@ ROWS = [
     ("git silent", change(GONE_PLACE, live=None), Fate.UNKNOWN),
     ("git silent", change(LIVE_SIBLING, live=None), Fate.UNKNOWN),
     ("git silent", change(GONE_PLACE, live=None, repository_gone=False), Fate.UNKNOWN),
+    ("git silent", change(GONE_PLACE, live=None, repository_gone=True, folder=Folder.PRESENT), Fate.UNKNOWN),
+    ("git silent", change(GONE_PLACE, live=None, repository_gone=True, known=False), Fate.UNKNOWN),
     ("repository gone", change(GONE_PLACE, live=None, repository_gone=True), Fate.ORPHAN),
     ("none of these", change(GONE_PLACE, known=False), Fate.UNDECIDED),
     ("none of these", change(TRASH, in_trash=None), Fate.UNDECIDED),
