@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from devrun.errors import ConfigError, DevrunError, NotARepositoryError, UsageError
-from devrun.model import ProcessRecord, ProcessSnapshot, RunRecord, Worktree
+from devrun.model import Worktree
 from devrun.ports.ledger import in_use
+from devrun.report.answers import WorktreeRow
 from devrun.report.console import Output
-from devrun.report.ports import PortsRow, ports_lines, worktree_lines
+from devrun.report.ports import PortsRow, ports_lines
+from devrun.report.worktrees import worktree_lines, worktree_row
+from devrun.run.talk.load import Memory
 from devrun.state import State, open_state
 from devrun.system.folders import current_folder, last_folder
 from devrun.worktrees.listing import WorktreeEntry, list_worktrees
@@ -40,17 +42,8 @@ def _add(output: Output, path: str, *, commit: str | None, branch: str | None) -
     if code != 0:
         raise DevrunError(f"git did not add the worktree `{path}` (exit code {code})", hint="`devrun worktree list`")
     worktree = locate(os.path.join(here, path))
-    data: dict[str, Any] = {
-        "path": worktree.root,
-        "branch": worktree.branch,
-        "slot": None,
-        "run": None,
-        "ports": {},
-        "rss": None,
-    }
     row = _lease(output, worktree, here)
-    if row is not None:
-        data |= {"slot": row.ports.slot, "ports": _flat(row)}
+    data = worktree_row(worktree.root, worktree.branch, None if row is None else row.ports)
     output.answer("worktree add", data, [worktree.root] if row is None else ports_lines(row, output))
     return 0
 
@@ -101,59 +94,22 @@ def _list(output: Output) -> int:
     if view.entries is None:
         raise DevrunError(f"git does not say which worktrees there are: {view.problem}", hint="`git worktree list`")
     with open_state(create=False) as state:
-        memory = _Memory()
+        memory = Memory()
         entries = [_entry(state, each, memory) for each in view.entries if not each.bare]
     output.answer("worktree list", entries, worktree_lines(entries, output))
     return 0
 
 
-def _entry(state: State, entry: WorktreeEntry, memory: _Memory) -> dict[str, Any]:
+def _entry(state: State, entry: WorktreeEntry, memory: Memory) -> WorktreeRow:
     if entry.identity is None:  # git still lists it, its folder is not there
         lease = next((each for each in state.leases.all() if each.root == entry.path), None)
     else:
         lease = state.leases.get(entry.identity)
     identity = entry.identity if lease is None else lease.identity
     live = None if identity is None else state.runs.live(identity)
-    row = None if lease is None else PortsRow(entry.path, in_use(state, lease), tuple(lease.ports.ports))
-    return {
-        "path": entry.path,
-        "branch": entry.branch,
-        "slot": None if row is None else row.ports.slot,
-        "run": None if live is None else live.id,
-        "ports": {} if row is None else _flat(row),
-        "rss": None if live is None else memory.of(live),
-    }
-
-
-def _flat(row: PortsRow) -> dict[str, int]:
-    return {
-        f"{service}:{name}" if name else service: port
-        for service, named in row.ports.ports.items()
-        for name, port in named.items()
-    }
-
-
-class _Memory:
-    """The resident bytes of runs, from one reading of the process table."""
-
-    def __init__(self) -> None:
-        self._snapshot: ProcessSnapshot | None = None
-
-    def of(self, run: RunRecord) -> int:
-        """Return what keeper, supervisor and the sessions of the services have, and what descends from them."""
-        if self._snapshot is None:
-            from devrun.system.processes import read_snapshot
-
-            self._snapshot = read_snapshot()
-        snapshot = self._snapshot
-        heads = [each for each in (run.keeper, run.supervisor, *run.groups.values()) if each is not None]
-        members: dict[int, ProcessRecord] = {}
-        for head in heads:
-            record = snapshot.find(head)
-            if record is not None:
-                found = (record, *snapshot.descendants(head.pid), *snapshot.session(head.pid))
-                members |= {each.pid: each for each in found}
-        return sum(record.rss or 0 for record in members.values())
+    ports = None if lease is None else in_use(state, lease)
+    run, rss = (None, None) if live is None else (live.id, memory.of(live))
+    return worktree_row(entry.path, entry.branch, ports, run=run, rss=rss)
 
 
 def _repository(here: str) -> str:

@@ -1,8 +1,8 @@
-"""Ports as answers: the JSON objects of `ports` and `worktree list`, and their lines."""
+"""Ports as answers: the JSON objects of `ports`, and their lines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from devrun.model import PortSet
@@ -38,39 +38,23 @@ def ports_lines(row: PortsRow, output: Output) -> Iterator[str]:
 
 def all_ports_lines(rows: Iterable[PortsRow], output: Output) -> Iterator[str]:
     """Yield a line per worktree."""
-    table = [(row.worktree, str(row.ports.slot), str(row.ports.offset), summary(row.ports.ports)) for row in rows]
+    table = [(row.worktree, str(row.ports.slot), str(row.ports.offset), summary(row.ports)) for row in rows]
     header = ("worktree", "slot", "offset", "ports")
     return columns(header, table, head=lambda line: output.style(line, "dim")) if table else iter(())
 
 
-def summary(ports: Mapping[str, Mapping[str, int]]) -> str:
-    """Return `api 3001, web 3000, web:hmr 3002`."""
-    return ", ".join(
-        f"{service}:{name} {port}" if name else f"{service} {port}"
-        for service, named in ports.items()
+def flat(ports: PortSet) -> dict[str, int]:
+    """Return the ports by what people call them: `api`, and `web:hmr` for a named one."""
+    return {
+        f"{service}:{name}" if name else service: port
+        for service, named in ports.ports.items()
         for name, port in named.items()
-    )
+    }
 
 
-def worktree_lines(entries: Sequence[Mapping[str, Any]], output: Output) -> Iterator[str]:
-    """Yield a line per worktree of the repository."""
-    table = [
-        (
-            str(entry["path"]),
-            entry["branch"] or "(detached)",
-            "-" if entry["slot"] is None else str(entry["slot"]),
-            "-" if entry["run"] is None else "running",
-            _megabytes(entry["rss"]),
-            ", ".join(f"{name} {port}" for name, port in entry["ports"].items()) or "-",
-        )
-        for entry in entries
-    ]
-    header = ("worktree", "branch", "slot", "run", "memory", "ports")
-    return columns(header, table, head=lambda line: output.style(line, "dim"))
-
-
-def _megabytes(rss: int | None) -> str:
-    return "-" if rss is None else f"{rss / 1_000_000:.0f} MB"
+def summary(ports: PortSet) -> str:
+    """Return `api 3001, web 3000, web:hmr 3002`."""
+    return ", ".join(f"{name} {port}" for name, port in flat(ports).items())
 
 
 def _service(ports: Mapping[str, int]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from devrun.model import ProcessIdentity, ProcessRecord, ProcessSnapshot
+from devrun.model import ProcessIdentity, ProcessRecord, ProcessSnapshot, RunRecord
 from devrun.system.processes import Column, read_details, read_snapshot
 
 SAMPLE = 0.25
@@ -88,3 +88,24 @@ def _escaped(asked: tuple[Anchored, ...], snapshot: ProcessSnapshot) -> dict[tup
         if record is not None and record.stamp is not None:
             found.setdefault((record.stamp.run, record.stamp.service), []).append(record)
     return found
+
+
+class Memory:
+    """The resident bytes of runs, from one reading of the process table."""
+
+    def __init__(self) -> None:
+        self._snapshot: ProcessSnapshot | None = None
+
+    def of(self, run: RunRecord) -> int:
+        """Return what keeper, supervisor and the sessions of the services have, and what descends from them."""
+        if self._snapshot is None:
+            self._snapshot = read_snapshot()
+        snapshot = self._snapshot
+        heads = [each for each in (run.keeper, run.supervisor, *run.groups.values()) if each is not None]
+        members: dict[int, ProcessRecord] = {}
+        for head in heads:
+            record = snapshot.find(head)
+            if record is not None:
+                found = (record, *snapshot.descendants(head.pid), *snapshot.session(head.pid))
+                members |= {each.pid: each for each in found}
+        return sum(record.rss or 0 for record in members.values())
