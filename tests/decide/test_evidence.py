@@ -253,6 +253,12 @@ def test_what_is_started_from_a_shell_below_a_stale_copy_is_its_own_only_where_s
     assert {step.record.pid for step in plan.steps} == stopped
 
 
+def test_who_shares_the_session_of_one_that_is_stopped_is_nobody_to_stop():
+    leader, adopted = a_process(200), a_process(201, sid=200, pgid=200)
+    context = a_context(leader, adopted, places={200: GONE_PLACE, 201: NOWHERE})
+    assert [step.record.pid for step in decide(context).steps] == [200]
+
+
 def test_what_descends_from_one_that_stays_stays_with_it():
     parent, stays, below = a_process(200), a_process(201, ppid=200), a_process(202, ppid=201)
     places = {200: GONE_PLACE, 201: LIVE_SIBLING, 202: NOWHERE}
