@@ -6,6 +6,8 @@ takes the key away, except `stdin: null`, which is a value.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from devrun.config.problems import Problems
 from devrun.config.value import Value
 
@@ -77,20 +79,18 @@ def _tidy_service(value: Value, problems: Problems) -> Value:
 def _as_mapping(environment: Value, problems: Problems) -> Value:
     """Turn `[NAME=value, OTHER]` into a mapping; a name alone is passed on by the caller anyway."""
     assert isinstance(environment.data, list)  # noqa: S101 - the caller looked
-    mapping = _copy(environment, {})
-    assert isinstance(mapping.data, dict)  # noqa: S101 - made above
+    named: dict[str, Value] = {}
+    mapping = _copy(environment, named)
     for item in environment.data:
         if isinstance(item.data, list | dict):
             hint = "a list has `NAME=value`; a mapping has no dashes"
             problems.add("`environment` as a list takes texts", item.place, hint=hint)
             continue
         name, equals, text = item.text.partition("=")
-        if name in mapping.data:
+        if name in named:
             problems.add(f"duplicate variable `{name}`", item.place)
-        start = item.start
-        mapping.data[name] = Value(
-            item.place, text if equals else None, text, item.plain, {}, 1, item.source, start, item.end
-        )
+        data = text if equals else None
+        named[name] = Value(item.place, data, text, item.plain, {}, 1, item.source, item.start, item.end)
         mapping.keys[name] = item.place
     return mapping
 
@@ -110,7 +110,7 @@ def _with(value: Value, key: str, child: Value) -> Value:
     return _copy(value, {**value.data, key: child})
 
 
-def _replace(value: Value, key: str, change: object) -> None:
+def _replace(value: Value, key: str, change: Callable[[Value], Value]) -> None:
     """Change one child in place; `value` is a copy of ours."""
-    if isinstance(value.data, dict) and key in value.data and callable(change):
+    if isinstance(value.data, dict) and key in value.data:
         value.data[key] = change(value.data[key])
