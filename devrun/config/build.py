@@ -14,7 +14,7 @@ from devrun.config.entry import Folders, build_service
 from devrun.config.envfiles import DEFAULT, Variable, Wanted, read_env_files
 from devrun.config.files import read_source, shown
 from devrun.config.overlay import merge, without_nothing
-from devrun.config.problems import Problems
+from devrun.config.problems import Problems, did_you_mean
 from devrun.config.procfile import PORT_STEP, Formation, Instance, expand, parse_formation, read_procfile
 from devrun.config.project import Dependency, PortSettings, Project, Service
 from devrun.config.settings import sweep_of
@@ -99,14 +99,19 @@ def _drafts(typed: ServicesFile, document: Value, inputs: Inputs, problems: Prob
     taken = {int(each.port) for each in entries.values() if each is not None and each.port is not None}
     drafts: list[Draft] = []
     used: set[str] = set()
-    for each in _instances(typed, document, inputs, problems):
+    lines = _instances(typed, document, inputs, problems)
+    for each in lines:
         keys = [key for key in (each.line.name, each.name) if key in entries]
         used.update(keys)
         drafts.append(_procfile_draft(each, keys, values, taken))
     for name, entry in entries.items():
         if name not in used and values is not None:
             value = values.get(name)
-            drafts.append(Draft(name, values.key_place(name), entry or ServiceEntry(), value))
+            entry = entry or ServiceEntry()  # noqa: PLW2901 - a key without a value has no keys
+            meant = None
+            if lines and entry.command is None:
+                meant = did_you_mean(name, {word for each in lines for word in (each.line.name, each.name)})
+            drafts.append(Draft(name, values.key_place(name), entry, value, meant=meant))
     if not drafts and not len(problems):
         hint = "`services: {web: {command: …, port: 3000}}`, or `devrun init`"
         problems.add("no service is defined", document.place, hint=hint)

@@ -18,7 +18,7 @@ class Draft(Struct, frozen=True):
     """What is known of a service before it is one.
 
     `command` and `port` come from a Procfile's line; `nth` is the instance's number, which is
-    added to the ports of services.yaml.
+    added to the ports of services.yaml.  `meant` is the hint at a line that has nearly this name.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Draft(Struct, frozen=True):
     command: str | None = None
     port: int | None = None
     nth: int = 0
+    meant: str | None = None
 
     def where(self, *path: str | int) -> Place:
         """Return the place of a key's value, or of the service."""

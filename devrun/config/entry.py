@@ -101,7 +101,7 @@ def _port(draft: Draft, variables: Mapping[str, str], problems: Problems) -> tup
 def _command(draft: Draft, problems: Problems) -> str | tuple[str, ...]:
     if draft.entry.command is None:
         if draft.command is None:
-            problems.add(f"`{draft.name}` has no `command`", draft.place, hint="`command: pnpm dev`")
+            problems.add(f"`{draft.name}` has no `command`", draft.place, hint=draft.meant or "`command: pnpm dev`")
         return draft.command or ""
     command = command_of(draft.value.get("command") if draft.value is not None else None)
     if not (command if isinstance(command, str) else command[0]).strip():

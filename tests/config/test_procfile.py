@@ -125,3 +125,11 @@ def test_a_formation_in_services_yaml_counts_entries_for_each_instance(folder):
 def test_procfile_inside_another_folder(folder):
     folder.write("ops/Procfile.dev", PROCFILE)
     assert list(folder.load(file="ops/Procfile.dev").services) == ["web", "worker"]
+
+
+def test_an_entry_that_misspells_a_line_is_told_which(folder):
+    folder.write("Procfile", "web: x\nworker: y\n")
+    error = folder.refuse("procfile: Procfile\nservices: {wbe: {port: 3000}}\n")
+    assert (error.message, error.hint) == ("`wbe` has no `command`", "did you mean `web`?")
+    error = folder.refuse("procfile: Procfile\nformation: web=2\nservices: {web.3: {port: 3000}}\n")
+    assert error.hint == "did you mean `web.2`?"
