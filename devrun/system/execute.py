@@ -212,10 +212,11 @@ class _Stopping:
             if target.asked_at is not None:
                 continue
             first = self._signals.get(target.step.record.identity, signal.SIGTERM)
+            asked_at = self.clock()  # not after the signal: it may have acted before we go on
             if not self._send(target, first):
                 self._conclude(target)
                 continue
-            target.asked_at = self.clock()
+            target.asked_at = asked_at
             if first == signal.SIGKILL:
                 target.killed = True
             else:
@@ -266,10 +267,9 @@ class _Stopping:
 
     def _conclude(self, target: _Target) -> None:
         """Record an end, and whose signal it was: nobody's, the first, or SIGKILL."""
+        outcome = Outcome.ALREADY_GONE if target.asked_at is None else Outcome.TERMINATED
         if target.killed:
             outcome = Outcome.KILLED
-        else:
-            outcome = Outcome.ALREADY_GONE if target.asked_at is None else Outcome.TERMINATED
         target.frozen = False
         target.result = StepResult(target.step, outcome, self._seconds(target))
 
