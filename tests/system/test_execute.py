@@ -311,9 +311,10 @@ def test_only_rows_of_a_plan_are_ever_frozen(machine):
     assert machine.signals_of(8) == []
 
 
-def test_a_rescan_that_fails_does_not_save_what_is_known(machine):
+@pytest.mark.parametrize("error", [DevrunError("the process table is missing"), OSError(24, "Too many open files")])
+def test_a_rescan_that_fails_does_not_save_what_is_known(machine, error):
     def failing():
-        raise DevrunError("the process table is missing")
+        raise error
 
     machine.start(7, after=STUBBORN)
     assert outcomes(stop(machine, machine.plan(7), rescan=failing)) == {7: Outcome.KILLED}
@@ -338,6 +339,11 @@ def test_a_frozen_process_that_may_not_be_killed_runs_again(machine):
     assert outcomes(results) == {7: Outcome.SURVIVED}
     assert not seven.stopped
     assert real.refused
+
+
+def test_who_ends_by_itself_after_a_kill_that_was_refused_was_not_killed(machine):
+    FakeSendDenied(machine, machine.start(7, after=GRACE + 1.0))
+    assert outcomes(stop(machine, machine.plan(7), rescan=machine.rescan)) == {7: Outcome.TERMINATED}
 
 
 class FakeSendDenied:
