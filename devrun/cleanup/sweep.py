@@ -20,10 +20,11 @@ from devrun.cleanup.pidfiles import find_leftovers, planned, remove
 from devrun.cleanup.suspects import find_suspects
 from devrun.cleanup.values import GRACE, LeaseRow, Listing, Skipped, SweepReport
 from devrun.config.project import SweepSettings
+from devrun.decide import commandline
 from devrun.decide.context import Context, KnownRun
 from devrun.decide.fate import Fate, judge
 from devrun.errors import DevrunError
-from devrun.model import Situation
+from devrun.model import Cwd, Situation
 from devrun.ports.ledger import release
 from devrun.state import State
 from devrun.state.leases import Lease
@@ -31,7 +32,7 @@ from devrun.system.columns import Column
 from devrun.system.execute import drive
 from devrun.worktrees.locate import locate, root_of
 from devrun.worktrees.places import Places
-from devrun.worktrees.survey import Survey, make_places
+from devrun.worktrees.survey import Survey, make_places, started_at
 
 
 def sweep(
@@ -113,6 +114,7 @@ class _Question:
     def ask(self, survey: Survey) -> Context:
         """Gather the facts; a later reading of the machine asks git and the registries nothing again."""
         survey.look_closely(self._suspicious(survey), self.places)
+        survey.look_closely(self._moved_away(survey), self.places, origins=True)
         sockets = find_monitors(survey, self.places)
         if self._listing is None:  # whoever appears after the answer is too young to be missed in it
             self._listing = self._consult(survey)
@@ -127,7 +129,9 @@ class _Question:
             state_dir=self._state_dir,
             runs=self.runs,
             surroundings=survey.surroundings,
+            origins=survey.origins,
             runtimes=frozenset(self.settings.runtimes),
+            matches=frozenset(self.settings.matches),
             sockets=sockets,
             untracked=untracked,
             tracked=self._listing.tracked,
@@ -154,6 +158,18 @@ class _Question:
             if is_stamped or (record.cwd is not None and self.places.is_suspicious(record.cwd)):
                 found.append(pid)
         return found
+
+    def _moved_away(self, survey: Survey) -> list[int]:
+        """Return who is of a service's kind and may have been started in a worktree that is gone."""
+        own = survey.own_pids if self.settings.matches else []
+        survey.fill(own, Column.ARGV)
+        rows = [record for pid in own if (record := survey.snapshot.get(pid)) is not None]
+        alike = [row.pid for row in rows if any(commandline.matches(each, row) for each in self.settings.matches)]
+        survey.fill(alike, Column.ENVIRONMENT)
+        return [pid for pid in alike if any(map(self._may_be_gone, started_at(survey.snapshot.get(pid))))]
+
+    def _may_be_gone(self, path: str) -> bool:
+        return self.places.is_suspicious(Cwd(os.path.realpath(path), deleted=False))
 
 
 def _repository_of(root: str | None) -> str | None:

@@ -26,7 +26,7 @@ def run(output: Output, *, file: str | None) -> int:
     try:
         with open_state(create=False) as state:
             survey = Survey()
-            settings = SweepSettings() if project is None else project.sweep
+            settings = SweepSettings() if project is None else project.to_sweep
             root = None if project is None else project.root
             swept = sweep(state, settings=settings, dry_run=True, survey=survey, root=root)
             patient = Patient(state, survey, swept, _worktree(here if project is None else project.root), project)

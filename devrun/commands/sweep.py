@@ -15,7 +15,7 @@ from devrun.system.folders import current_folder
 def run(output: Output, *, dry_run: bool, explain: bool) -> int:
     """Sweep; silent when there was nothing to stop, 1 when something survived."""
     project = _project(output)
-    settings, root = (SweepSettings(), None) if project is None else (project.sweep, project.root)
+    settings, root = (SweepSettings(), None) if project is None else (project.to_sweep, project.root)
     with open_state(create=not dry_run) as state:
         report = sweep(state, settings=settings, root=root, dry_run=dry_run)
     for line in skipped_lines(report):

@@ -11,6 +11,7 @@ import enum
 import signal
 from collections.abc import Mapping
 
+import msgspec
 from msgspec import Struct
 
 
@@ -167,13 +168,17 @@ class Suspect(Struct, frozen=True):
 
 
 class SweepSettings(Struct, frozen=True):
-    """What the configuration adds to the sweep.  `budget` is the time for deciding."""
+    """What the configuration adds to the sweep.  `budget` is the time for deciding.
+
+    `matches` are those of the services, which `Project.to_sweep` puts in.
+    """
 
     runtimes: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     registries: tuple[Registry, ...] = ()
     pidfiles: tuple[str, ...] = ()
     suspects: tuple[Suspect, ...] = ()
+    matches: tuple[str, ...] = ()
     budget: float = 2.0
 
 
@@ -192,3 +197,9 @@ class Project(Struct, frozen=True):
     env_files: Mapping[str, str] = {}
     env_places: Mapping[str, Place] = {}
     sweep: SweepSettings = SweepSettings()
+
+    @property
+    def to_sweep(self) -> SweepSettings:
+        """What a sweep has to know: the settings, and the `match` of every service."""
+        matches = tuple(dict.fromkeys(each.match for each in self.services.values() if each.match))
+        return msgspec.structs.replace(self.sweep, matches=matches)

@@ -14,8 +14,9 @@ worktree; its worktree is gone, or with the `match` the one it was started in; i
 listener or a command line alone convicts nobody.  Proof is:
 
 - in a sweep: the stamp of a run that its locks prove dead; a folder in a worktree that is gone by
-  the table in `fate`; an fsmonitor socket of such a worktree; absence from a registry that tracks
-  its kind;
+  the table in `fate`; an fsmonitor socket of such a worktree; the `match` of a service and a start
+  in such a worktree, when nobody is above it who looks after it; absence from a registry that
+  tracks its kind;
 - in a reap: standing in the worktree that is removed, or carrying its stamp;
 - in a guard: the stamp of this very run and service; where strangers may be stopped, holding the
   service's port;

@@ -141,19 +141,36 @@ def started_in_gone_worktree(record: ProcessRecord, context: Context, /) -> Evid
     """Was started in a worktree that is gone, and went elsewhere: the docs server of last week's worktree.
 
     `PWD` at exec and `INIT_CWD`, or else the script, all point into worktrees that are gone.  Only
-    with `match`, and for who stands in no live worktree: an agent hands its own PWD to whatever it starts.
+    with `match`, and for who stands in no live worktree.  An agent hands its own PWD to whatever it
+    starts: a sweep, which nobody's port asked for, only reports while such a program is above it.
     """
-    place = context.where(record)
-    if (
-        place is None
-        or (place.root is not None and place.live is not False)
-        or command_matches(record, context) is None
-    ):
+    place, guards = context.where(record), context.situation in GUARDS
+    if place is None or (place.root is not None and place.live is not False):
         return None
+    matched = command_matches(record, context) if guards else _of_known_kind(record, context)
     origins = [origin for origin in context.origins.get(record.identity, ()) if origin.root is not None]
-    if not origins or any(judge(origin).fate is not Fate.ORPHAN for origin in origins):
+    if matched is None or not origins or any(judge(origin).fate is not Fate.ORPHAN for origin in origins):
         return None
-    return Evidence("started-in-gone", Strength.HINT, f"was started in `{origins[0].root}`, which is gone")
+    words = f"was started in `{origins[0].root}`, which is gone"
+    if guards:
+        return Evidence("started-in-gone", Strength.HINT, words)
+    is_attended = _has_somebody_above(record, context)
+    return Evidence("started-in-gone", Strength.HINT if is_attended else Strength.PROOF, f"{words}; {matched.detail}")
+
+
+def _of_known_kind(record: ProcessRecord, context: Context) -> Evidence | None:
+    """Return the `match` of a service of this project that a process has in its command line."""
+    pattern = next((each for each in sorted(context.matches) if commandline.matches(each, record)), None)
+    return None if pattern is None else Evidence("match", Strength.CANDIDATE, f"its command line has `{pattern}`")
+
+
+def _has_somebody_above(record: ProcessRecord, context: Context) -> bool:
+    """Say whether an agent, an editor, a person's shell or their kind still looks after a process, or may."""
+    return any(
+        above.argv is None or (programs.kind(above) is not None and not programs.is_wrapper_shell(above))
+        for above in context.snapshot.lineage(record.pid)[1:]
+        if above.pid > 1
+    )
 
 
 def _parents_stand_here(record: ProcessRecord, context: Context) -> bool:
@@ -235,9 +252,9 @@ MATCHERS: tuple[MatcherRow, ...] = (
     MatcherRow(stamped_for, REAP),
     MatcherRow(stands_here, GUARDS | REAP),
     MatcherRow(started_here, GUARDS),
-    MatcherRow(started_in_gone_worktree, GUARDS),
     MatcherRow(dead_run, GUARDS | SWEEP),
     MatcherRow(gone_worktree, GUARDS | SWEEP),
+    MatcherRow(started_in_gone_worktree, GUARDS | SWEEP),
     MatcherRow(orphaned_monitor, SWEEP | REAP),
     MatcherRow(missing_from_registry, SWEEP),
     MatcherRow(suspect, SWEEP),

@@ -148,7 +148,7 @@ def clear_the_way(plan: RunPlan, state: State, *, say: Callable[[str], None]) ->
         return
     settings = plan.project.sweep
     survey = Survey()
-    swept = sweep(state, settings=settings, survey=survey, root=plan.project.root)
+    swept = sweep(state, settings=plan.project.to_sweep, survey=survey, root=plan.project.root)
     hold_for_start(state, plan.worktree, plan.ports, {service.name for service in plan.services}, taking=plan.taken)
     targets = [target_of(service, plan.ports) for service in plan.services]
     fresh = None if swept.results else survey

@@ -110,6 +110,15 @@ def _of_lease(lease: Lease) -> KnownRoot:
     )
 
 
+def started_at(record: ProcessRecord | None) -> list[str]:
+    """Return the paths that say where a process was started: `PWD` at exec, `INIT_CWD`, its script."""
+    if record is None:
+        return []
+    environment = record.environment
+    paths = [] if environment is None else [environment.pwd, environment.init_cwd]
+    return [path for path in (*paths, record.script) if path and os.path.isabs(path)]
+
+
 def _origins_of(record: ProcessRecord, places: Places) -> tuple[Surroundings, ...]:
     """Return where a process was started: by `PWD` and `INIT_CWD`, else by its script.
 

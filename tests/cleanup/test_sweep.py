@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 
+import msgspec
+import psutil
 import pytest
 
 from devrun.cleanup import reap, sweep
 from devrun.config.project import SweepSettings
+from devrun.decide import matchers
 from devrun.errors import NotARepositoryError
 from devrun.model import Outcome, RunRecord
 from devrun.state.runs import KEEPER_LOCK
@@ -71,6 +75,36 @@ def test_a_repository_that_git_refuses_keeps_everything_and_is_named(state, repo
     assert not mine(report, orphan)
     assert lives(orphan.process)
     assert [each.what for each in report.skipped] == [os.path.join(repository.path, ".git")]
+
+
+def test_the_docs_server_that_moved_home_is_stopped_before_its_lease_is_given_back(
+    state, repository, server, monkeypatch, bystander
+):
+    """Above the tests there may be a person's shell or an agent: whoever is above the test counts as nobody here."""
+    ours = {each.pid for each in psutil.Process().parents()} | {os.getpid()}
+    asked = matchers.programs.kind
+    monkeypatch.setattr(matchers.programs, "kind", lambda each: None if each.pid in ours else asked(each))
+    gone, alive = repository.worktree("gone"), repository.worktree("alive")
+    device = os.stat(repository.path).st_dev
+    for slot, path in enumerate((gone, alive), start=1):
+        state.leases.put(msgspec.structs.replace(a_lease(path, slot), parent_device=device), {})
+    word = f"{repository.path}/mint/start.js"
+    moved = "os.chdir('/'); ready(); rest()"
+    guilty, sibling = (server(path, moved, word, env={"PWD": path}) for path in (gone, alive))
+    other_word = server(gone, moved, "other.js", env={"PWD": gone})
+    elsewhere = server(gone, moved, word, env={"PWD": gone, "INIT_CWD": alive})
+    bystander(argv=[sys.executable, "-I", "-c", "import signal; signal.pause()", word], cwd="/")
+    repository.remove(gone)
+    everybody = (guilty, sibling, other_word, elsewhere)
+    assert not mine(sweep(state, dry_run=True), *everybody)
+    chosen = SweepSettings(matches=(word,))
+    assert mine(sweep(state, settings=chosen, dry_run=True), *everybody) == {guilty.pid}
+    report = sweep(state, settings=chosen)
+    assert mine(report, *everybody) == {guilty.pid}
+    (step,) = (each for each in report.plan.steps if each.record.pid == guilty.pid)
+    assert step.reason == "started-in-gone"
+    assert [each.worktree for each in report.leases] == [gone]
+    assert all(lives(each.process) for each in (sibling, other_word, elsewhere))
 
 
 def test_trash_inside_a_git_dir_and_predecessors_need_no_pattern(state, repository, server):

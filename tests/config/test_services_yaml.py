@@ -166,6 +166,12 @@ def test_small_keys(folder):
     assert (service.match, service.on_foreign, service.profiles) == ("next dev", OnForeign.STOP, ("docs",))
 
 
+def test_a_sweep_is_told_the_match_of_every_service(folder):
+    services = "".join(f"  {name}: {{command: x{extra}}}\n" for name, extra in (("a", ", match: x.js"), ("b", "")))
+    wanted = folder.load(f"sweep: {{runtimes: [mint]}}\nservices:\n{services}").to_sweep
+    assert (wanted.runtimes, wanted.matches) == (("mint",), ("x.js",))
+
+
 def test_stdin_is_the_tether_unless_it_is_null(folder):
     assert folder.service("command: x").stdin is Stdin.TETHER
 

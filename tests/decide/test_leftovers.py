@@ -130,3 +130,57 @@ def test_busy_is_measured_by_the_share_of_a_core_that_there_is(spent, running, b
     before = snapshot(a_process(cpu_seconds=1.0, state="R"), *others)
     after = snapshot(a_process(cpu_seconds=1.0 + spent, state="R"), *others)
     assert (identity(200) in spenders(before, after, 0.25, 2)) is busy
+
+
+MOVED = {"default_place": NOWHERE, "origins": {identity(200): (GONE_PLACE,)}, "matches": frozenset({"server.js"})}
+
+
+def test_who_moved_away_from_a_worktree_that_is_gone_is_stopped_by_its_match_where_nobody_is_above_it():
+    shell = a_program("/bin/sh", "-c", "mint dev", pid=199)
+    assert rows(a_context(shell, a_process(ppid=199), **MOVED))[200] == ("stop", "started-in-gone")
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        a_program("/usr/bin/node", "/x/node_modules/@anthropic-ai/claude-code/cli.js", pid=199),
+        a_program("/usr/bin/tmux", "new-session", pid=199),
+        a_program("/bin/bash", pid=199),
+        a_program("/usr/sbin/sshd", "-D", pid=199, uid=0, argv=None),
+    ],
+    ids=lambda each: each.exe,
+)
+def test_who_moved_away_is_reported_while_somebody_is_above_it(above):
+    assert rows(a_context(above, a_process(ppid=199), **MOVED))[200] == ("report", "started-in-gone")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"matches": frozenset()},
+        {"matches": frozenset({"other.js"})},
+        {"origins": {}},
+        {"origins": {identity(200): (GONE_PLACE, LIVE_SIBLING)}},
+        {"origins": {identity(200): (msgspec.structs.replace(GONE_PLACE, live=None),)}},
+        {"default_place": LIVE_SIBLING},
+        {"default_place": msgspec.structs.replace(LIVE_SIBLING, live=None)},
+        {"default_place": None},
+    ],
+    ids=[
+        "no match",
+        "another match",
+        "no origin",
+        "origins differ",
+        "unknown",
+        "in a live one",
+        "perhaps live",
+        "unread",
+    ],
+)
+def test_without_all_of_it_who_moved_away_is_nobodys(facts):
+    assert 200 not in rows(a_context(a_process(), **{**MOVED, **facts}))
+
+
+def test_who_moved_away_stays_for_every_veto_of_a_sweep():
+    for each in (a_process(tty=34816), a_process(uid=7), a_program("/opt/unknown", argv=("unknown", "server.js"))):
+        assert rows(a_context(each, **MOVED))[200][0] == "spare"

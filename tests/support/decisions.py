@@ -247,6 +247,7 @@ def a_world(draw: st.DrawFn, situations: tuple[Situation, ...] = tuple(Situation
     if situation is Situation.TEARDOWN:
         facts["tree"] = Tree(leaders=leaders, everything=draw(st.booleans()))
     if situation is Situation.SWEEP:
+        facts["matches"] = frozenset(draw(st.sampled_from(((), ("server.js",), ("next-server",)))))
         facts["untracked"] = {identity(pid): "registry" for pid in draw(st.lists(st.sampled_from(pids), max_size=1))}
         facts["tracked"] = {identity(pid): "registry" for pid in draw(st.lists(st.sampled_from(pids), max_size=1))}
         facts["suspects"] = {identity(pid): "mcp" for pid in draw(st.lists(st.sampled_from(pids), max_size=1))}
