@@ -9,7 +9,7 @@ reason to spare the process.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -109,17 +109,20 @@ class ProcessRecord(Struct, frozen=True):
 
     @property
     def title(self) -> str:
-        """A short command line for people: base name and arguments in one line of at most 80 characters."""
+        """A short command line for people, or what else there is to call it by."""
         words = [word for word in self.argv or () if word]
-        if not words:
-            return self.name or f"pid {self.pid}"
-        line = " ".join(" ".join([words[0].rpartition("/")[2] or words[0], *words[1:]]).split())
-        return line if len(line) <= 80 else line[:79] + "…"  # noqa: PLR2004 - a terminal's width
+        return short_command(words) if words else self.name or f"pid {self.pid}"
 
     @property
     def is_zombie(self) -> bool:
         """Dead already, only not yet waited for (kernel sense)."""
         return self.state == "Z"
+
+
+def short_command(words: Sequence[str]) -> str:
+    """Return a command line for people: base name and arguments, in one line of at most 80 characters."""
+    line = " ".join(" ".join([words[0].rpartition("/")[2] or words[0], *words[1:]]).split())
+    return line if len(line) <= 80 else line[:79] + "…"  # noqa: PLR2004 - a terminal's width
 
 
 class Listener(Struct, frozen=True):

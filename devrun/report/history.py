@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from devrun.model import Classified
+from devrun.model import Classified, short_command
 from devrun.report.cleaning import process_row
 from devrun.state.journal import JournalRow
 
@@ -50,7 +49,7 @@ def who_lines(data: dict[str, Any]) -> Iterator[str]:
         if row["pid"] is None:
             yield row["detail"]
         else:
-            yield f"{row['pid']} `{_short(row['command'] or '')}` {row['detail']}"
+            yield f"{row['pid']} `{short_command((row['command'] or '').split(' '))}` {row['detail']}"
 
 
 def _act(row: JournalRow) -> str:
@@ -60,13 +59,7 @@ def _act(row: JournalRow) -> str:
         whose = f" of `{row.worktree}`" if row.worktree and row.action == "release" else ""
         detail = f" {row.detail}" if row.action == "release" else f" ({row.detail})" if what else f" {row.detail}"
         return f"{verb}{what}{detail}{whose}"
-    who = f"{row.pid} `{_short(row.command or '')}`"
+    who = f"{row.pid} `{short_command((row.command or '').split(' '))}`"
     if row.action == "stop":
         return f"stopped {who} ({row.detail}): {row.outcome}"
     return f"left {who}: {row.detail}"
-
-
-def _short(command: str) -> str:
-    first, _, rest = command.partition(" ")
-    line = " ".join(f"{os.path.basename(first) or first} {rest}".split())
-    return line if len(line) <= 80 else line[:79] + "…"  # noqa: PLR2004 - a terminal's width
