@@ -10,6 +10,7 @@ msgspec 0.22 (SIGSEGV), and would leave half a module behind anyway.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,10 @@ from types import FrameType
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _IMPORTING = "<frozen importlib."
 """The signals that ask for an end."""
+
+
+PARENT = os.getppid()
+"""Who started this command.  Another one later says that it was killed meanwhile, which no signal tells."""
 
 
 class Interrupted(BaseException):

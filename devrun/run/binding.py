@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from devrun.errors import UsageError
+from devrun.errors import DevrunError, UsageError
 from devrun.model import ProcessIdentity, ProcessRecord, ProcessSnapshot
 from devrun.run.plan import Binding
 
@@ -28,6 +29,12 @@ SHELLS = frozenset({"ash", "bash", "busybox", "dash", "fish", "ksh", "mksh", "sh
 _SHELL_COMMAND = re.compile(r"-[a-z]*c[a-z]*")
 _SCRIPT_SUFFIX = re.compile(r"(-cli)?\.(js|cjs|mjs|py)$")
 _INTERPRETER = re.compile(r"(node|bun|deno|python)[\d.]*")
+
+
+class LauncherLostError(DevrunError):
+    """Whoever started the command was killed before there was a run that could end with it."""
+
+    exit_code = 128 + signal.SIGHUP
 
 
 def is_wrapper(argv: Sequence[str]) -> bool:
@@ -63,9 +70,13 @@ def launching_chain(lineage: Sequence[ProcessRecord]) -> tuple[ProcessIdentity, 
 
 
 class Launch(Struct, frozen=True):
-    """How devrun was started.  The signals are those that were ignored when it began."""
+    """How devrun was started.  The signals are those that were ignored when it began.
+
+    `is_orphaned` says that its parent has ended since: its ancestors are another process's now.
+    """
 
     detached: bool = False
+    is_orphaned: bool = False
     hangup_ignored: bool = False
     interrupt_ignored: bool = False
 
@@ -75,12 +86,15 @@ def find_binding(snapshot: ProcessSnapshot, launch: Launch, *, is_owner: Callabl
 
     `snapshot` has the command lines of this process's ancestors.  `is_owner` tells agents, editors
     and terminals, or nobody when no owner is wanted.  A foreground run without a recognised owner
-    keeps to its launchers, whichever way it was started.
+    keeps to its launchers, whichever way it was started.  Raises LauncherLostError when the death that would
+    end the run has come already.
     """
     lineage = snapshot.lineage(snapshot.self_pid)
     owner = next((record.identity for record in lineage[1:] if is_owner(record)), None)
     if launch.detached or launch.hangup_ignored or (launch.interrupt_ignored and owner is not None):
         return Binding(owner=owner)
+    if launch.is_orphaned:
+        raise LauncherLostError("the process that started this command has ended", hint="`devrun up -d`")
     return Binding(ancestors=launching_chain(lineage), owner=owner)
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 
 from devrun.decide.programs import AGENT, EDITOR, TERMINAL, kind
+from devrun.interrupt import PARENT
 from devrun.model import ProcessRecord
 from devrun.run.binding import Launch, find_binding, named_owner
 from devrun.run.plan import Binding
@@ -26,6 +27,7 @@ def find_owner(*, pid: int | None, automatic: bool, detached: bool = False) -> B
     lineage = [record.pid for record in snapshot]
     launch = Launch(
         detached=detached,
+        is_orphaned=os.getppid() != PARENT,
         hangup_ignored=signal.getsignal(signal.SIGHUP) is signal.SIG_IGN,
         interrupt_ignored=signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
     )

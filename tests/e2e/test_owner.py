@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.support.devrun import PROGRAM
-from tests.support.processes import wait_gone
+from tests.support.processes import DEADLINE, wait_gone
 
 
 def test_the_run_ends_when_its_owner_is_killed(session, processes):
@@ -70,6 +70,33 @@ def test_owner_auto_says_when_there_is_nobody(session):
     assert done.returncode == 0
     owner = session.json("ps")["run"]["owner"]
     assert (owner is None) == ("no owner found" in done.stderr)
+
+
+def test_a_launcher_that_is_killed_while_devrun_starts_leaves_nothing(session, processes, tmp_path):
+    """A module that devrun needs is slow to load, until the launcher is dead."""
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    os.mkfifo(slow / "gate")
+    (slow / "yaml.py").write_text(
+        "import os, sys\n"
+        "here = os.path.dirname(__file__)\n"
+        "with open(os.path.join(here, 'gate')) as gate: gate.read()\n"
+        "sys.path.remove(here)\n"
+        "del sys.modules['yaml']\n"
+        "import yaml\n"
+    )
+    session.services(web="listener")
+    reader, writer = os.pipe()
+    starts = ["sh", "-c", f"{PROGRAM} up; true"]
+    environment = {**os.environ, "PYTHONPATH": str(slow)}
+    launcher = processes.popen(starts, cwd=session.path, env=environment, stdout=writer, stderr=writer)
+    os.close(writer)
+    with open(slow / "gate", "w", encoding="ascii"):  # opens when devrun reads it
+        launcher.kill()
+        launcher.wait(DEADLINE)
+    with open(reader, encoding="utf-8") as output:
+        assert "error: the process that started this command has ended" in output.read()
+    assert session.json("ps")["run"] is None
 
 
 def test_a_foreground_run_may_have_an_owner_too(session, up, processes):

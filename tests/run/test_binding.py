@@ -6,7 +6,7 @@ import pytest
 
 from devrun.errors import UsageError
 from devrun.model import ProcessIdentity, ProcessRecord, ProcessSnapshot
-from devrun.run.binding import Launch, find_binding, is_wrapper, launching_chain, named_owner
+from devrun.run.binding import Launch, LauncherLostError, find_binding, is_wrapper, launching_chain, named_owner
 
 NPM = ("npm run dev",)  # npm rewrites its title into one element
 
@@ -94,6 +94,20 @@ def test_a_detached_run_is_bound_to_its_owner_only():
     table = snapshot(record(100, 99, "devrun"), record(99, 98, *NPM), record(98, 1, "agent"))
     binding = find_binding(table, Launch(detached=True), is_owner=owner_is("agent"))
     assert pids(binding.watched) == [98]
+
+
+def test_a_launcher_that_has_ended_already_ends_the_start():
+    table = snapshot(record(100, 1, "devrun"), record(1, 0, "init"))
+    with pytest.raises(LauncherLostError):
+        find_binding(table, Launch(is_orphaned=True), is_owner=owner_is())
+
+
+@pytest.mark.parametrize(
+    "launch", [Launch(hangup_ignored=True, is_orphaned=True), Launch(detached=True, is_orphaned=True)]
+)
+def test_where_launchers_do_not_count_they_may_have_ended(launch):
+    table = snapshot(record(100, 1, "devrun"), record(1, 0, "init"))
+    assert find_binding(table, launch, is_owner=owner_is()).watched == ()
 
 
 def test_a_cycle_of_parents_ends():
