@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from shlex import quote
 
 from msgspec import Struct
 
@@ -80,9 +81,8 @@ def _stale_state(patient: Patient) -> Iterator[Finding]:
     except OSError:
         folders = []
     for name in folders:
-        yield Finding(
-            state.runs.folder(name), "belongs to no run that is known", "goes with a later `devrun sweep`", INFO
-        )
+        words = "belongs to no run that is known; a sweep removes it when it is an hour old"
+        yield Finding(state.runs.folder(name), words, severity=INFO)
     if is_read_only(state.path):
         error = read_only(os.path.join(state.path, "state.db"))
         yield Finding(state.path, error.message, error.hint, ERROR)
@@ -99,7 +99,7 @@ def _other_folders(patient: Patient) -> Iterator[Finding]:
     for folder, count in sorted(folders.items()):
         plural = "es were" if count > 1 else " was"
         message = f"{count} process{plural} started by a devrun with this state folder, which is not the one in use"
-        yield Finding(folder, message, f"`DEVRUN_STATE_DIR={folder} devrun ps --all`")
+        yield Finding(folder, message, f"`DEVRUN_STATE_DIR={quote(folder)} devrun ps --all`")
 
 
 def _unreadable(patient: Patient) -> Iterator[Finding]:
@@ -109,8 +109,10 @@ def _unreadable(patient: Patient) -> Iterator[Finding]:
         hidden = [record for record in own if getattr(record, name) is None]
         if hidden:
             pids = ", ".join(str(record.pid) for record in hidden[:5]) + (", …" if len(hidden) > 5 else "")  # noqa: PLR2004
-            message = f"the {word} of {len(hidden)} of {len(own)} processes cannot be read ({pids})"
-            yield Finding(None, message, "such are never stopped", INFO)
+            count = f"{len(hidden)} of {len(own)} processes"
+            yield Finding(
+                None, f"the {word} of {count} cannot be read ({pids}): these are never stopped", severity=INFO
+            )
 
 
 def _git(patient: Patient) -> Iterator[Finding]:
@@ -125,7 +127,7 @@ def _git(patient: Patient) -> Iterator[Finding]:
         return
     for entry in view.entries:
         if entry.prunable is not None and entry.locked is None:
-            hint = f"`devrun worktree remove {entry.path}`"
+            hint = f"`devrun worktree remove {quote(entry.path)}`"
             yield Finding(entry.path, f"git lists it, and it is not there: {entry.prunable}", hint)
 
 
