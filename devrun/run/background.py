@@ -23,6 +23,7 @@ from devrun.state import open_state
 from devrun.system.control import send_to
 from devrun.system.locks import FileLock
 from devrun.system.processes import identify
+from devrun.system.spawn import close_inherited
 
 _POLL = 0.02
 START_PATIENCE = 60.0
@@ -153,6 +154,7 @@ def _keep(plan: RunPlan, starting: FileLock, writer: int) -> None:
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
         os.close(null)
+        close_inherited()  # somebody may wait for the end of a pipe, and this lives on
         result = run_to_end(plan, starting)
     except DevrunError as error:
         result = RunResult(error.exit_code, error.message, hint=error.hint, is_error=True)

@@ -59,6 +59,21 @@ def raise_descriptor_limit() -> None:
         _inherited = soft, hard
 
 
+def close_inherited() -> None:
+    """Close what this process was given beyond 0, 1 and 2; what it opened itself stays.
+
+    What Python opens is close-on-exec (PEP 446), so what is not was there before.
+    """
+    try:
+        names = os.listdir("/dev/fd")
+    except OSError:
+        names = [str(number) for number in range(_FIRST_FREE)]
+    for descriptor in map(int, names):
+        with contextlib.suppress(OSError):  # the folder that was listed is closed by now
+            if descriptor > 2 and os.get_inheritable(descriptor):  # noqa: PLR2004 - stderr is the last of the three
+                os.close(descriptor)
+
+
 def spawn(request: Spawn, /) -> int:
     """Start the program and return its pid once it has been exec'ed.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import signal
 import socket
 
 import psutil
 import pytest
 
-from tests.support.processes import lives, nothing_happens, wait_until
+from tests.support.processes import DEADLINE, lives, nothing_happens, wait_until
 
 
 def keeper(session):
@@ -162,6 +163,19 @@ def test_waiting_in_the_foreground_is_a_usage_error_and_starts_nothing(session, 
     done = session(verb, "--wait")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.endswith(f"hint: `devrun {verb} -d --wait`\n")
+
+
+def test_a_run_in_the_background_holds_nothing_that_its_caller_waits_for(session):
+    """A pipe beyond the three streams: bats and make hand theirs down, and wait for its end."""
+    session.services(web="listener")
+    reader, writer = os.pipe()
+    with open(reader, "rb") as waited_for:
+        done = session("up", "-d", "--wait", pass_fds=[writer])
+        os.close(writer)
+        assert done.returncode == 0
+        assert select.select([waited_for], [], [], DEADLINE)[0]
+        assert waited_for.read() == b""
+    assert session.states() == {"web": "ready"}
 
 
 def test_interrupting_the_wait_ends_the_run(session, up):
