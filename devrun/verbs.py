@@ -201,7 +201,8 @@ VERBS: tuple[Verb, ...] = (
         help="wait until services are ready",
         description=(
             "1. waits until the services (all of the run) are ready, or have completed\n"
-            "2. exits 124 when they are not in time, with a service's code when it fails or the run ends\n"
+            "2. exits 124 when they are not in time, with a service's code when it fails or the run ends,\n"
+            "   1 when a server ended with 0 before it was ready\n"
             "Exit 3 when somebody else listens on a port of theirs; 1 without a run.  Never starts anything."
         ),
         examples=("devrun wait", "devrun wait web --timeout 60", "devrun up -d && devrun wait && pnpm test"),
