@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
 import time
 
-import jsonschema
 import pytest
 
-from devrun.cli import main
-from devrun.report.schemas import answer_schema
 from devrun.state import open_state
 from devrun.state.journal import KEPT_ROWS, JournalRow
 from tests.support.leftovers import a_lease
@@ -22,23 +18,6 @@ LISTENER = (
     "server = socket.socket(); server.bind(('127.0.0.1', 0)); server.listen();"
     "ready(port=server.getsockname()[1]); rest()"
 )
-
-
-@pytest.fixture
-def devrun(capsys):
-    """Run a verb; return exit code, answer (its `data` when it is JSON, which must fit its schema), narration."""
-
-    def run(*words):
-        capsys.readouterr()
-        code = main(list(words))
-        printed = capsys.readouterr()
-        if "--json" not in words:
-            return code, printed.out, printed.err
-        answer = json.loads(printed.out)
-        jsonschema.validate(answer, answer_schema(answer["kind"]))
-        return code, answer["data"], printed.err
-
-    return run
 
 
 @pytest.fixture
