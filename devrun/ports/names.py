@@ -75,8 +75,12 @@ def is_marked(environ: Mapping[str, str]) -> bool:
 
 
 def wishes(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return where `port_env` looks: the environment, or what was noted of it before devrun wrote into it."""
-    return _noted(environ) if is_marked(environ) else environ
+    """Return where `port_env` looks: the environment, or what was noted of it before devrun wrote into it.
+
+    Never `PORT`: somebody else's, whoever set it.
+    """
+    found = _noted(environ) if is_marked(environ) else environ
+    return {name: value for name, value in found.items() if name != "PORT"}
 
 
 def noted_bases(services: Mapping[str, Service], inherited: Mapping[str, str]) -> dict[str, str]:

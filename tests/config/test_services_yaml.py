@@ -343,6 +343,13 @@ def test_port_env_outranks_port_unless_devrun_wrote_it(folder):
     assert folder.load(text, environ={"BASE": "4000"}).services["a"].port == 5000
 
 
+def test_an_inherited_port_is_no_base_even_when_it_is_named(folder):
+    text = "services: {a: {command: x, port: 3000, port_env: PORT}}"
+    assert folder.load(text, environ={"PORT": "4000"}).services["a"].port == 3000
+    folder.write(".env", "PORT=5000\n")
+    assert folder.load(text, environ={"PORT": "4000"}).services["a"].port == 5000
+
+
 @pytest.mark.parametrize("value", ["0", "x", "70000", "-1", "3000x", "٣٠٠٠"])
 def test_a_variable_that_is_no_port_is_refused(folder, value):
     text = "services: {a: {command: x, port: 3000, port_env: BASE}}"
