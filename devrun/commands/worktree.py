@@ -15,7 +15,7 @@ from devrun.run.talk.load import Memory
 from devrun.state import State, open_state
 from devrun.system.folders import current_folder, last_folder
 from devrun.worktrees.listing import WorktreeEntry, list_worktrees
-from devrun.worktrees.locate import locate, root_now
+from devrun.worktrees.locate import locate, repository_around, root_now
 
 
 def run(output: Output, *, action: str, path: str | None, commit: str | None, branch: str | None, force: bool) -> int:
@@ -113,7 +113,7 @@ def _entry(state: State, entry: WorktreeEntry, memory: Memory) -> WorktreeRow:
 
 
 def _repository(here: str) -> str:
-    repository = locate(here).repository
+    repository = repository_around(here)
     if repository is None:
         raise NotARepositoryError(f"`{here}` is not in a git worktree", hint="`git init`")
     return repository

@@ -70,6 +70,26 @@ def identity_of(root: str) -> str | None:
     return os.path.realpath(root) if git_dir.is_linked and _is_copy(root, git_dir.path) else git_dir.path
 
 
+def repository_around(path: str) -> str | None:
+    """Return the common git dir of the repository that a folder lies in, bare ones included: they have worktrees, too.
+
+    Raises UsageError when `path` does not exist.
+    """
+    found = locate(path).repository
+    return _bare_repository(os.path.realpath(path)) if found is None else found
+
+
+def _bare_repository(path: str) -> str | None:
+    """Return the bare repository around a folder: one it lies in, or one that a `.git` beside the worktrees names."""
+    for folder in upwards(path):
+        text = _read(os.path.join(folder, ".git")) or ""
+        named = os.path.join(folder, text.removeprefix("gitdir: ") if text.startswith("gitdir: ") else ".git")
+        for each in (folder, os.path.realpath(named)):
+            if is_git_dir(each) and is_bare(each):
+                return each
+    return None
+
+
 def root_of(identity: str) -> str | None:
     """Return the top of the worktree with this git dir as it stands now; None when that is not known.
 

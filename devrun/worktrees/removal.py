@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from shlex import quote
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -15,7 +16,7 @@ from devrun.errors import DevrunError, UsageError
 from devrun.system.git import GitAnswer, run_git
 from devrun.worktrees.gitdirs import git_dir_of
 from devrun.worktrees.listing import RepositoryView, WorktreeEntry, list_worktrees
-from devrun.worktrees.locate import locate
+from devrun.worktrees.locate import locate, repository_around
 from devrun.worktrees.paths import folder_of
 
 _PATIENCE = 60.0
@@ -96,7 +97,7 @@ def refusal(target: Target, *, force: bool) -> Refusal | None:
         return Refusal("not-a-worktree", f"`{name}` is not a git worktree", "`devrun worktree list`")
     if target.entry.locked is not None:
         why = f": {target.entry.locked}" if target.entry.locked else ""
-        return Refusal("locked", f"`{name}` is locked{why}", f"`git worktree unlock {name}`, then again")
+        return Refusal("locked", f"`{name}` is locked{why}", f"`git worktree unlock {quote(name)}`, then again")
     return _untidy(target, force=force) if target.exists else None
 
 
@@ -160,14 +161,14 @@ def _untidy(target: Target, *, force: bool) -> Refusal | None:
     """Look at the checkout: whether it is one, and may go."""
     root = target.root
     if not os.path.lexists(os.path.join(root, ".git")):
-        hint = f"`git -C {root} worktree repair`, or move the folder away"
+        hint = f"`git -C {quote(root)} worktree repair`, or move the folder away"
         return Refusal("not-a-worktree", f"`{root}` is listed by git, but has no `.git`", hint)
     return None if force else _changes(root) or _submodules(target)
 
 
 def _changes(name: str) -> Refusal | None:
     """Ask as git itself would before it removes without --force (git-worktree(1)); nothing is written."""
-    force = f"`devrun worktree remove --force {name}` loses them"
+    force = f"`devrun worktree remove --force {quote(name)}` loses them"
     words = [*_QUIET, "status", "--porcelain", "-z", "--ignore-submodules=none"]
     answer = run_git(words, cwd=name, timeout=_PATIENCE)
     if answer is None:
@@ -189,7 +190,7 @@ def _submodules(target: Target) -> Refusal | None:
     listed = run_git(["ls-files", "--stage", "-z"], cwd=root, timeout=_PATIENCE)
     has_links = listed is not None and any(each.startswith(b"160000 ") for each in listed.stdout.split(b"\0"))
     if has_links or (os.path.isdir(modules) and os.listdir(modules)):
-        return Refusal("submodules", f"`{name}` has submodules", f"`devrun worktree remove --force {name}`")
+        return Refusal("submodules", f"`{name}` has submodules", f"`devrun worktree remove --force {quote(name)}`")
     return None
 
 
@@ -198,6 +199,6 @@ def _repository_around(path: str) -> str | None:
     while not os.path.isdir(path):
         path = os.path.dirname(path)
     try:
-        return locate(path).repository
+        return repository_around(path)
     except (DevrunError, OSError):
         return None

@@ -9,7 +9,6 @@ import sys
 import pytest
 from dotenv import dotenv_values
 
-from devrun.cli import main
 from devrun.model import ProcessIdentity, RunRecord
 from devrun.state import open_state
 from devrun.state.runs import KEEPER_LOCK, SUPERVISOR_LOCK
@@ -37,38 +36,21 @@ def shop(make_repository, monkeypatch):
     return repository
 
 
-@pytest.fixture
-def devrun(capsys):
-    """Run a verb; return its exit code and what it printed, parsed when it is JSON."""
-
-    def run(*words):
-        capsys.readouterr()
-        code = main(list(words))
-        printed = capsys.readouterr()
-        return code, json.loads(printed.out) if "--json" in words else printed.out, printed.err
-
-    return run
-
-
 def test_ports_shows_slot_offset_and_every_service(shop, devrun):
     code, answer, said = devrun("ports", "--json")
     assert (code, said) == (0, "")
     assert answer == {
-        "devrun": 1,
-        "kind": "ports",
-        "data": {
-            "worktree": shop.path,
-            "slot": 0,
-            "offset": 0,
-            "services": {
-                "web": {
-                    "port": 3000,
-                    "url": "http://localhost:3000",
-                    "ports": {"hmr": {"port": 3100, "url": "http://localhost:3100"}},
-                },
-                "api": {"port": 3001, "url": "http://localhost:3001"},
-                "worker": {"port": None, "url": None},
+        "worktree": shop.path,
+        "slot": 0,
+        "offset": 0,
+        "services": {
+            "web": {
+                "port": 3000,
+                "url": "http://localhost:3000",
+                "ports": {"hmr": {"port": 3100, "url": "http://localhost:3100"}},
             },
+            "api": {"port": 3001, "url": "http://localhost:3001"},
+            "worker": {"port": None, "url": None},
         },
     }
 
@@ -76,23 +58,23 @@ def test_ports_shows_slot_offset_and_every_service(shop, devrun):
 def test_ports_of_a_linked_worktree_are_its_own_and_stay(shop, devrun, monkeypatch):
     devrun("ports")
     monkeypatch.chdir(shop.worktree("feature"))
-    first = devrun("ports", "--json")[1]["data"]
+    first = devrun("ports", "--json")[1]
     assert first["slot"] > 0
     assert first["services"]["web"]["port"] == 3000 + first["offset"]
     git("switch", "-q", "--detach", cwd=os.getcwd())
-    assert devrun("ports", "--json")[1]["data"] == first
+    assert devrun("ports", "--json")[1] == first
 
 
 def test_ports_follow_git_worktree_move(shop, devrun, monkeypatch, tmp_path):
     path = shop.worktree("feature")
     monkeypatch.chdir(path)
-    before = devrun("ports", "--json")[1]["data"]
+    before = devrun("ports", "--json")[1]
     monkeypatch.chdir(shop.path)
     shop.git("worktree", "move", path, str(tmp_path / "elsewhere"))
-    listed = devrun("ports", "--all", "--json")[1]["data"]
+    listed = devrun("ports", "--all", "--json")[1]
     assert [each["worktree"] for each in listed if each["slot"]] == [str(tmp_path / "elsewhere")]
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert devrun("ports", "--json")[1]["data"] == {**before, "worktree": str(tmp_path / "elsewhere")}
+    assert devrun("ports", "--json")[1] == {**before, "worktree": str(tmp_path / "elsewhere")}
 
 
 def test_ports_all_shows_three_repositories_and_a_dozen_worktrees(make_repository, devrun, monkeypatch):
@@ -101,7 +83,7 @@ def test_ports_all_shows_three_repositories_and_a_dozen_worktrees(make_repositor
         for path in (repository.path, *(repository.worktree(f"{name}-{number}") for number in range(3))):
             monkeypatch.chdir(path)
             assert devrun("ports")[0] == 0
-    listed = devrun("ports", "--all", "--json")[1]["data"]
+    listed = devrun("ports", "--all", "--json")[1]
     assert len(listed) == 12
     ports = [each["services"]["web"]["port"] for each in listed if each["slot"]]
     assert len(ports) == len(set(ports)) == 9
@@ -118,8 +100,8 @@ def test_port_and_url_print_one_word(shop, devrun):
     assert devrun("port", "api")[:2] == (0, "3001\n")
     assert devrun("port", "web:hmr")[:2] == (0, "3100\n")
     assert devrun("url", "web")[:2] == (0, "http://localhost:3000\n")
-    assert devrun("port", "api", "--json")[1]["data"] == {"service": "api", "name": None, "port": 3001}
-    assert devrun("url", "web:hmr", "--json")[1]["data"]["url"] == "http://localhost:3100"
+    assert devrun("port", "api", "--json")[1] == {"service": "api", "name": None, "port": 3001}
+    assert devrun("url", "web:hmr", "--json")[1]["url"] == "http://localhost:3100"
 
 
 @pytest.mark.parametrize(
@@ -145,15 +127,15 @@ def test_of_a_formation_the_first_is_meant_where_one_is_as_in_templates(make_rep
     note = "`web` has 2 instances, this is `web.1`\n"
     assert devrun("port", "web") == (0, "5000\n", note)
     assert devrun("url", "web") == (0, "http://localhost:5000\n", note)
-    assert devrun("port", "web", "--json")[1]["data"]["service"] == "web.1"
+    assert devrun("port", "web", "--json")[1]["service"] == "web.1"
     assert devrun("port", "web.2") == (0, "5001\n", "")
     _, answer, _ = devrun("guard", "web", "--dry-run", "--json")
-    assert [each["service"] for each in answer["data"]["services"]] == ["web.1", "web.2"]
+    assert [each["service"] for each in answer["services"]] == ["web.1", "web.2"]
 
 
 class TestEnv:
     def variables(self, devrun):
-        return devrun("env", "--json")[1]["data"]
+        return devrun("env", "--json")[1]
 
     def test_it_prints_the_ports_of_all_and_says_for_whom(self, shop, devrun):
         assert self.variables(devrun) == {
@@ -220,10 +202,9 @@ class TestWorktree:
     def test_add_lets_git_add_and_shows_the_ports(self, shop, devrun, tmp_path):
         code, answer, _ = devrun("worktree", "add", "-b", "feature", "../feature", "--json")
         assert code == 0
-        data = answer["data"]
-        assert (data["path"], data["branch"]) == (str(tmp_path / "feature"), "feature")
-        assert data["slot"] > 0
-        assert data["ports"]["web"] == 3000 + 10 * data["slot"]
+        assert (answer["path"], answer["branch"]) == (str(tmp_path / "feature"), "feature")
+        assert answer["slot"] > 0
+        assert answer["ports"]["web"] == 3000 + 10 * answer["slot"]
         assert shop.git("branch", "--list", "feature")
 
     def test_add_without_a_path_is_a_usage_error(self, shop, devrun):
@@ -238,7 +219,7 @@ class TestWorktree:
     def test_add_of_a_branch_without_configuration_still_adds(self, repository, devrun, monkeypatch, tmp_path):
         monkeypatch.chdir(repository.path)
         code, answer, said = devrun("worktree", "add", "../feature", "--json")
-        assert (code, answer["data"]["slot"]) == (0, None)
+        assert (code, answer["slot"]) == (0, None)
         assert "no ports yet" in said
         assert os.path.isdir(tmp_path / "feature")
 
@@ -251,7 +232,7 @@ class TestWorktree:
             nobody = ProcessIdentity(2**22, 1)
             identity = os.path.join(shop.path, ".git")
             state.runs.publish(RunRecord("r1", shop.path, identity, nobody, nobody, "-", 1.0))
-        listed = devrun("worktree", "list", "--json")[1]["data"]
+        listed = devrun("worktree", "list", "--json")[1]
         for lock in locks:
             lock.close()
         ports = {"web": 3000, "web:hmr": 3100, "api": 3001}
@@ -260,6 +241,24 @@ class TestWorktree:
             {"path": path, "branch": "feature", "slot": None, "run": None, "ports": {}, "rss": None},
         ]
         assert len(devrun("worktree", "list")[1].splitlines()) == 3
+
+    @pytest.mark.parametrize("beside", [False, True], ids=["in the bare repository", "beside .bare"])
+    def test_a_bare_repository_has_worktrees_without_a_main_checkout(self, shop, devrun, monkeypatch, tmp_path, beside):
+        hub = tmp_path / "hub"
+        bare = hub / ".bare" if beside else hub
+        git("clone", "-q", "--bare", shop.path, str(bare), cwd=tmp_path)
+        if beside:
+            (hub / ".git").write_text("gitdir: ./.bare\n")
+        monkeypatch.chdir(hub)
+        assert devrun("worktree", "list", "--json")[1] == []
+        code, answer, _ = devrun("worktree", "add", "-b", "one", "../one", "--json")
+        assert (code, answer["branch"]) == (0, "one")
+        assert answer["slot"] > 0
+        assert [each["path"] for each in devrun("worktree", "list", "--json")[1]] == [str(tmp_path / "one")]
+        assert devrun("worktree", "remove", "one", "--json")[0] == 0
+        assert not (tmp_path / "one").exists()
+        assert devrun("worktree", "remove", str(bare))[0] == 3
+        assert bare.exists()
 
     def test_list_outside_git_is_a_usage_error(self, devrun, monkeypatch, tmp_path):
         monkeypatch.chdir(tmp_path)
@@ -302,6 +301,5 @@ def test_an_unusable_state_folder_is_one_clear_error(shop, devrun, monkeypatch):
     monkeypatch.setenv("DEVRUN_STATE_DIR", "/proc/devrun")
     code, answer, _ = devrun("ports", "--json")
     assert code == 1
-    assert answer["kind"] == "error"
-    assert "/proc/devrun" in answer["data"]["message"]
-    assert answer["data"]["hint"]
+    assert "/proc/devrun" in answer["message"]
+    assert answer["hint"]

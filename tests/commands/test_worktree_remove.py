@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import stat
@@ -120,6 +121,15 @@ def test_what_git_would_refuse_is_refused_before_anything_is_touched(shop, serve
     if why in ("locked", "main", "plain"):
         assert remove("--force", target, cwd=shop.path).returncode == 3
         assert lives(child.process)
+
+
+def test_the_hint_of_a_refusal_can_be_pasted_whatever_the_name(shop):
+    path = shop.worktree("feature", f"{shop.path}-it's a $(name)")
+    shop.write({"new.txt": "x"}, at=path)
+    refused = remove(path, cwd=shop.path)
+    assert refused.returncode == 3
+    command = refused.stderr.partition("hint: `")[2].partition("` loses")[0]
+    assert shlex.split(command) == ["devrun", "worktree", "remove", "--force", path]
 
 
 def test_a_refusal_under_json_is_an_error_object(shop):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from shlex import quote
 
 from devrun.cleanup import reap
 from devrun.cleanup.memory import lease_row, refusal_row, remember, removal_row, slot_and_ports, was_removed
@@ -114,7 +115,7 @@ def _remove_checkout(state: State, target: Target, *, force: bool, say: Say, fai
     if answer is None or answer.code != 0:
         why = "git could not be started" if answer is None else answer.problem
         if answer is None or is_listed(target):
-            hint = f"`git -C {target.root} status`, or `devrun worktree remove --force {target.root}`"
+            hint = f"`git -C {quote(target.root)} status`, or `devrun worktree remove --force {quote(target.root)}`"
             _refuse(state, target, Refusal("git", f"git did not remove `{target.root}`: {why}", hint))
         failed(f"git left files in `{target.root}`: {why}")
     branch = f" (branch {target.entry.branch} stays)" if target.entry.branch else ""
