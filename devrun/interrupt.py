@@ -17,12 +17,12 @@ from collections.abc import Iterable, Iterator
 from types import FrameType
 
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-_IMPORTING = "<frozen importlib."
 """The signals that ask for an end."""
-
 
 PARENT = os.getppid()
 """Who started this command.  Another one later says that it was killed meanwhile, which no signal tells."""
+
+_IMPORTING = "<frozen importlib."
 
 
 class Interrupted(BaseException):
@@ -74,3 +74,7 @@ def _raise_in(frame: FrameType, error: Interrupted) -> None:
 
     frame.f_trace = goes_on
     sys.settrace(lambda *_: None)  # frames made from here on are not traced
+
+
+def never_called(_signum: int, _frame: object) -> None:
+    """Handle a signal that is blocked and taken by sigwait: with a handler the kernel keeps it pending."""

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from devrun.interrupt import ASKING
+from devrun.interrupt import ASKING, never_called
 from devrun.model import ProcessIdentity
 from devrun.run import layers
 from devrun.run.plan import STOP_MARGIN, RunResult
@@ -52,13 +52,9 @@ def block_signals() -> frozenset[signal.Signals]:
     ignored = {each for each in _FORWARDED if signal.getsignal(each) is signal.SIG_IGN}
     waited = frozenset(_WAITED) - ignored
     for each in waited:  # a pending signal that is ignored or default-ignored would be thrown away
-        signal.signal(each, _never_called)
+        signal.signal(each, never_called)
     signal.pthread_sigmask(signal.SIG_BLOCK, waited)
     return waited
-
-
-def _never_called(_signum: int, _frame: object) -> None:
-    """Give a blocked signal a handler, so that the kernel keeps it pending."""
 
 
 class Cleared(NamedTuple):

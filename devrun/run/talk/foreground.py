@@ -16,6 +16,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from devrun.errors import CommandNotFoundError, DevrunError, reason_of
+from devrun.interrupt import never_called
 from devrun.system import waiting
 from devrun.system.control import send_to
 from devrun.system.processes import identify
@@ -62,7 +63,7 @@ def run_command(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     program = find_program(argv[0], environment)
     waited = {signal.SIGCHLD, *(each for each in _FORWARDED if signal.getsignal(each) is not signal.SIG_IGN)}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited)
-    noticed = {each: signal.signal(each, _never_called) for each in waited if signal.getsignal(each) is signal.SIG_DFL}
+    noticed = {each: signal.signal(each, never_called) for each in waited if signal.getsignal(each) is signal.SIG_DFL}
     try:
         pid = os.posix_spawn(program, list(argv), dict(environment), setsigmask=before, setsigdef=_RESTORED)
         return _wait(pid, waited)
@@ -106,10 +107,6 @@ def _is_in_foreground() -> bool:
         return False
     finally:
         os.close(terminal)
-
-
-def _never_called(_signum: int, _frame: object) -> None:
-    """Give a blocked signal a handler, so that the kernel keeps it pending."""
 
 
 def _cannot_execute(name: str, error: OSError) -> DevrunError:
