@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from devrun.cleanup import CleanupReport, Readings, TreeRequest, teardown
 from devrun.config.project import Service
+from devrun.errors import reason_of
 from devrun.model import Outcome, ProcessIdentity
 from devrun.report.cleaning import left_line, step_line
 from devrun.run.children import Children
@@ -77,10 +78,10 @@ class Trees:
                 size=terminal_size(1),
             )
         except SpawnError as error:
-            self._tell(ev.SpawnFailed(name, f"cannot be started: {error.strerror}: `{error.filename}`", CANNOT_START))
+            self._tell(ev.SpawnFailed(name, f"cannot be started: {reason_of(error)}: `{error.filename}`", CANNOT_START))
             return
         except OSError as error:  # no descriptors, no processes left
-            self._tell(ev.SpawnFailed(name, f"cannot be started: {error.strerror}", CANNOT_START))
+            self._tell(ev.SpawnFailed(name, f"cannot be started: {reason_of(error)}", CANNOT_START))
             return
         started = self._loop.now()
         if instance.master is None:
