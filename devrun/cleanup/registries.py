@@ -16,14 +16,15 @@ from devrun.cleanup.values import Listing, Skipped
 from devrun.config.project import Registry
 from devrun.decide import commandline
 from devrun.decide.listed import MalformedError, listed_pids
-from devrun.model import ProcessIdentity, ProcessRecord
+from devrun.errors import reason_of
+from devrun.model import STAMP_VARIABLES, ProcessIdentity, ProcessRecord
 from devrun.system.bounded import TooLongError, run_bounded
 from devrun.system.columns import Column
 from devrun.system.fetch import UnavailableError, fetch, remaining
 from devrun.worktrees.survey import Survey
 
 _LARGEST = 4 << 20
-_STAMP = ("DEVRUN_RUN", "DEVRUN_SERVICE", "DEVRUN_WORKTREE")
+_STAMP = frozenset(STAMP_VARIABLES) - {"DEVRUN_STATE_DIR"}  # which people set themselves, too
 
 
 def consult(survey: Survey, registries: Sequence[Registry], *, root: str | None, until: float) -> Listing:
@@ -83,7 +84,7 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             text = file.read(_LARGEST + 1)
     except OSError as error:
-        raise UnavailableError(f"`{path}` cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise UnavailableError(f"`{path}` cannot be read: {reason_of(error)}") from error
     if len(text) > _LARGEST:
         raise UnavailableError(f"`{path}` is longer than {_LARGEST >> 20} MB")
     return text
@@ -100,7 +101,7 @@ def _run(command: str | tuple[str, ...], root: str, until: float) -> bytes:
     except TooLongError as error:
         raise UnavailableError(f"its answer is longer than {_LARGEST >> 20} MB") from error
     except OSError as error:
-        raise UnavailableError(f"`{words[0]}` cannot be started: {(error.strerror or str(error)).lower()}") from error
+        raise UnavailableError(f"`{words[0]}` cannot be started: {reason_of(error)}") from error
     if done.code != 0:
         raise UnavailableError(f"its command ended with exit code {done.code}")
     return done.stdout
