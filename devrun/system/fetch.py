@@ -77,6 +77,8 @@ def fetch(url: str, *, until: float, allowed: Collection[str] = ()) -> bytes:
         if answer.status != http.client.OK:
             raise UnavailableError(f"it answered with status {answer.status}")
         body = answer.read(_LARGEST + 1)
+        if answer.length and len(body) <= _LARGEST:
+            raise UnavailableError("its answer was cut off")
     except TimeoutError as error:
         raise UnavailableError("it did not answer in time") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -152,5 +154,7 @@ def _secured(plain: socket.socket, host: str, until: float) -> socket.socket:
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, http.client.BadStatusLine) and not isinstance(error, ConnectionError):
+        return "it does not speak http"
     text = error.strerror if isinstance(error, OSError) else str(error)
     return (text or type(error).__name__).lower()

@@ -188,10 +188,12 @@ def never(handler):
         (saying({"items": []}), "finds no list"),
         (saying({"terminals": [{"id": 1}]}), "finds no pid"),
         (saying({"terminals": [{"pid": "x"}]}), "no pid"),
+        (saying({"terminals": []}, headers=[("Content-Length", "500")]), "was cut off"),
+        (lambda handler: handler.wfile.write(b"\x1b[2J\xff" * 50), "does not speak http"),
         (slowly, "did not answer"),
         (never, "did not answer"),
     ],
-    ids=["500", "401", "redirect", "html", "empty", "shape", "no-pids", "nonsense", "drip", "silent"],
+    ids=["500", "401", "redirect", "html", "empty", "shape", "no-pids", "nonsense", "cut", "no http", "drip", "silent"],
 )
 def test_whatever_keeps_the_list_from_being_read_spares_everybody_and_is_said(state, shellper, kind, answer, words):
     orphan = shellper()
