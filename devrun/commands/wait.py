@@ -14,7 +14,8 @@ from devrun.report.services import state_lines
 from devrun.run.output.lastwords import last_words
 from devrun.run.talk import protocol
 from devrun.run.talk.changing import find_names
-from devrun.run.talk.client import SilentError, UnreachableError, ask
+from devrun.run.talk.client import SilentError, ask
+from devrun.run.talk.lateness import explain_late, has_completed
 from devrun.run.talk.live import require_run, wait_until_over
 from devrun.run.talk.overview import look_at
 from devrun.run.talk.protocol import Ask, ServiceStatus, VersionError
@@ -40,37 +41,24 @@ def run(output: Output, *, services: list[str], timeout: float | None, file: str
             answer = ask(found, Ask(protocol.WAIT, names=names), timeout=left)
         except (UsageError, VersionError):
             raise
-        except SilentError as error:
+        except (NotReadyError, SilentError) as error:
             if timeout is None:
                 raise
-            raise NotReadyError(f"not ready after {timeout:g} s: {error.message}", hint=error.hint) from error
-        except NotReadyError as error:
-            raise _late(found, names, timeout) from error
+            if isinstance(error, SilentError):
+                raise NotReadyError(f"not ready after {timeout:g} s: {error.message}", hint=error.hint) from error
+            late = explain_late(state, found, names, timeout)
+            raise NotReadyError(late.message, hint=late.hint) from error
         except DevrunError as error:
             left = END_PATIENCE if timeout is None else max(0.0, began + timeout - time.monotonic())
             return _explain_end(output, state, found, error, patience=min(left, END_PATIENCE))
         wanted = [each for each in answer.services if not names or each.name in names]
-        lost = next((each for each in wanted if not each.ready and not _has_completed(each)), None)
+        lost = next((each for each in wanted if not each.ready and not has_completed(each)), None)
         if lost is not None:
             return _explain_loss(output, state, found, lost)
         _refuse_wrong_servers(state, found, {each.name for each in wanted})
         rows = started_rows(wanted, known(state, worktree.identity) or PortSet(slot=0, offset=0, ports={}))
     output.answer("wait", Waited(services=rows), state_lines(rows))
     return 0
-
-
-def _has_completed(each: ServiceStatus) -> bool:
-    return each.state == "exited" and not each.exit_code and not each.missed
-
-
-def _late(found: RunRecord, names: tuple[str, ...], timeout: float | None) -> NotReadyError:
-    try:
-        services = ask(found, Ask(protocol.STATUS)).services
-    except UnreachableError as error:
-        return NotReadyError(f"not ready after {timeout:g} s: {error.message}", hint=error.hint)
-    late = [each for each in services if (not names or each.name in names) and not each.ready]
-    waiting = ", ".join(f"`{each.name}` ({each.state})" for each in late if not _has_completed(each))
-    return NotReadyError(f"not ready after {timeout:g} s: {waiting}", hint="`devrun logs`")
 
 
 def _explain_loss(output: Output, state: State, found: RunRecord, lost: ServiceStatus) -> int:

@@ -23,6 +23,7 @@ from devrun.state import open_state
 from devrun.system.control import send_to
 from devrun.system.locks import FileLock
 from devrun.system.processes import identify
+from devrun.system.spawn import fork
 from devrun.system.spawn import close_inherited
 
 _POLL = 0.02
@@ -115,18 +116,12 @@ class Background:
             self.ended()
 
     def _give_up(self, record: RunRecord, timeout: float) -> RunResult:
-        from devrun.run.output.lastwords import last_words
+        from devrun.run.talk.lateness import explain_late
 
-        try:
-            late = [each for each in ask(record, Ask(protocol.STATUS)).services if not each.ready]
-        except SilentError:
-            late = []
-        waiting = ", ".join(f"`{each.name}` ({each.state})" for each in late) or "the run does not answer"
         with open_state(path=self._plan.state_path) as state:
-            words = last_words(state, record, [each.name for each in late])
+            late = explain_late(state, record, (), timeout)
             end_run(state, record)
-        message = f"not ready after {timeout:g} s: {waiting}; the run was stopped"
-        return RunResult(NotReadyError.exit_code, message, hint="`devrun logs`", is_error=True, last_lines=words)
+        return msgspec.structs.replace(late, message=f"{late.message}; the run was stopped")
 
 
 def start_in_background(plan: RunPlan, starting: FileLock) -> Background:
@@ -136,7 +131,7 @@ def start_in_background(plan: RunPlan, starting: FileLock) -> Background:
     here.
     """
     reader, writer = os.pipe()
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         os.close(reader)
         _keep(plan, starting, writer)

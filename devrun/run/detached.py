@@ -58,7 +58,9 @@ def join_run(  # noqa: PLR0913 - what a start knows, and the run it found
     ask(running, Ask(protocol.KEEP, names=wanted.names))
     with undone(wanted) as addition:
         answer = add_services(wanted, ports, wait=wait, timeout=request.ready_timeout)
-        addition.stays = answer.code == 0
+        addition.stays = not isinstance(answer, RunResult) and answer.code == 0
+    if isinstance(answer, RunResult):
+        return report_failure(output, answer)
     if answer.code:
         return report_failure(output, failure_of(answer, wanted.names, last_words(state, running, wanted.names)))
     if wanted.missing:

@@ -109,6 +109,22 @@ def test_services_that_do_not_get_ready_are_exit_124_with_their_last_lines(sessi
     assert session.json("ps")["run"] is None
 
 
+def test_beside_a_live_run_who_is_not_ready_is_named_too(session):
+    session.services(web="listener", slow={"command": "echo thinking; sleep 1000", "port": session.base + 400})
+    session.json("up", "-d", "--wait", "web")
+    for words in (
+        ("exec", "-s", "slow", "--timeout", "1", "--", "touch", "ran"),
+        ("up", "-d", "--wait", "--timeout", "1"),
+    ):
+        done = session(*words)
+        assert done.returncode == 124
+        assert done.stderr.endswith(
+            "  slow | thinking\nerror: not ready after 1 s: `slow` (running)\nhint: `devrun logs`\n"
+        )
+        assert session.states() == {"web": "ready", "slow": "stopped"}
+    assert not os.path.exists(os.path.join(session.path, "ran"))
+
+
 def test_a_service_that_fails_is_the_code_of_exec(session):
     session.services(web={"command": "exit 6", "port": session.base})
     assert session("exec", "--", "true").returncode == 6

@@ -9,15 +9,17 @@ from typing import NamedTuple
 
 from devrun.config.project import Service
 from devrun.config.select import instances, select_services
-from devrun.errors import DevrunError
+from devrun.errors import DevrunError, NotReadyError
 from devrun.model import PortSet, RunRecord
 from devrun.run.environment import common_environment, prepare_services
 from devrun.run.life.events import FINAL_PHASES
-from devrun.run.plan import STOP_MARGIN
+from devrun.run.plan import STOP_MARGIN, RunResult
 from devrun.run.start import Request
 from devrun.run.talk import protocol
 from devrun.run.talk.client import ask
+from devrun.run.talk.lateness import explain_late
 from devrun.run.talk.protocol import Answer, Ask
+from devrun.state import open_state
 from devrun.workspace import Workspace
 
 _ENDED = frozenset(phase.value for phase in FINAL_PHASES)
@@ -82,12 +84,22 @@ def undone(wanted: Wanted) -> Iterator[Addition]:
                 ask(wanted.run, Ask(protocol.STOP, names=wanted.missing_names), timeout=wanted.grace + STOP_MARGIN)
 
 
-def add_services(wanted: Wanted, ports: PortSet, *, wait: bool, timeout: float | None) -> Answer:
+def add_services(wanted: Wanted, ports: PortSet, *, wait: bool, timeout: float | None) -> Answer | RunResult:
     """Have a live run start what it lacks, as today's configuration says; services that run are left alone.
 
-    With `wait`, return when all that were asked for are ready or have failed; raises NotReadyError
-    (124) after `timeout` seconds.
+    With `wait`, return when all that were asked for are ready or have failed; a RunResult says who is
+    not after `timeout` seconds.
     """
+    try:
+        return _add_services(wanted, ports, wait=wait, timeout=timeout)
+    except NotReadyError:
+        if timeout is None:
+            raise
+        with open_state(create=False) as state:
+            return explain_late(state, wanted.run, wanted.names, timeout)
+
+
+def _add_services(wanted: Wanted, ports: PortSet, *, wait: bool, timeout: float | None) -> Answer:
     if wanted.missing:
         workspace = wanted.workspace
         common = common_environment(os.environ, workspace.project, ports)

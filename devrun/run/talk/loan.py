@@ -116,6 +116,6 @@ class JoinedRun:
         with contextlib.suppress(NotReadyError):  # it hangs: what was borrowed ends when it goes on
             self._loan.give_back()
 
-    def wait_ready(self, timeout: float | None) -> Answer:
-        """Start what is missing and wait for readiness; raises NotReadyError (124) at the time-out."""
+    def wait_ready(self, timeout: float | None) -> Answer | RunResult:
+        """Start what is missing and wait for readiness; a RunResult says who was not ready in time."""
         return add_services(self._wanted, self._ports, wait=True, timeout=timeout)
