@@ -329,6 +329,7 @@ class Surroundings(Struct, frozen=True):
 
     `root` is that worktree's top, `None` when the folder is in no worktree that is known.  `live`:
     git lists a worktree at `root` and there is a checkout; `None` when the live set is unknown.
+    `root_id`: the very folder at `root` now, which may have another path, too (a bind mount).
     `predecessor`: the checkout at `root` was made after the process started (or the process stands
     in the folder that was `root` before).  `known`: `root` is under a lease or a pattern.
     `in_trash`: `root` was moved into a folder inside a git dir.  `repository_gone`: the whole
@@ -340,6 +341,7 @@ class Surroundings(Struct, frozen=True):
     root: str | None = None
     identity: str | None = None
     repository: str | None = None
+    root_id: FileId | None = None
     live: bool | None = None
     predecessor: bool | None = None
     known: bool = False

@@ -109,9 +109,11 @@ class Context(Struct, frozen=True, dict=True):
         return self.worktree is not None and self.is_here(self.where(record))
 
     def is_here(self, place: Surroundings | None, /) -> bool:
-        """Say whether a place lies in the worktree asked about."""
+        """Say whether a place lies in the worktree asked about: by git dir, or by the very folder at its top."""
         if self.worktree is None or place is None or place.root is None:
             return False
+        if place.root_id is not None and place.root_id == self.worktree.file_id:
+            return True
         if place.identity is not None:
             return place.identity == self.worktree.identity
         return place.root == self.worktree.root

@@ -179,6 +179,7 @@ class Places:
             root=root.path,
             identity=identity,
             repository=repository,
+            root_id=file_id(root.path),
             live=live,
             predecessor=self._is_predecessor(root, identity, cwd, started_at) if live else None,
             known=root.known is not None or root.by_pattern,

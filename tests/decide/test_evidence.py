@@ -9,6 +9,7 @@ from devrun.decide.classify import classify, decide
 from devrun.decide.context import Target, Tree
 from devrun.model import (
     Cwd,
+    FileId,
     Folder,
     Listener,
     Liveness,
@@ -27,6 +28,7 @@ from tests.support.decisions import (
     NOWHERE,
     REPOSITORY,
     SELF,
+    WORKTREE,
     a_context,
     a_process,
     a_program,
@@ -128,6 +130,15 @@ def test_the_server_of_another_repository_is_not_of_the_worktree_that_its_pwd_na
     assert row(matched).verdict is (Verdict.STOP if script == "/usr/lib/start.js" else Verdict.SPARE)
     around = msgspec.structs.replace(other, path="/", root="/", identity="/.git", repository="/.git")
     assert row(msgspec.structs.replace(context, surroundings={identity(200): around})).verdict is Verdict.STOP
+
+
+def test_this_worktree_is_known_by_its_folder_under_whatever_path():
+    worktree = msgspec.structs.replace(WORKTREE, file_id=FileId(1, 2))
+    mounted = Surroundings("/mnt", Folder.PRESENT, "/mnt", "/mnt/.git", "/mnt/.git", live=True, has_checkout=True)
+    context = a_context(a_process(**QUIET), situation=GUARD, default_place=mounted, listeners=PORT, worktree=worktree)
+    assert row(context).verdict is Verdict.SPARE
+    same = msgspec.structs.replace(mounted, root_id=FileId(1, 2))
+    assert row(msgspec.structs.replace(context, surroundings={identity(200): same})).verdict is Verdict.STOP
 
 
 def test_the_siblings_docs_server_that_moved_home_lives():

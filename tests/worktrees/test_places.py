@@ -70,6 +70,7 @@ def test_a_listed_worktree_is_alive(repository, stand):
     os.makedirs(os.path.join(path, "apps/web"))
     found = stand(os.path.join(path, "apps/web"))(places())
     assert (found.root, found.folder, found.live) == (path, Folder.PRESENT, True)
+    assert found.root_id == locate(path).file_id
     assert fate(found) is Fate.LIVE
 
 
