@@ -23,8 +23,7 @@ from devrun.state import open_state
 from devrun.system.control import send_to
 from devrun.system.locks import FileLock
 from devrun.system.processes import identify
-from devrun.system.spawn import fork
-from devrun.system.spawn import close_inherited
+from devrun.system.spawn import close_inherited, fork
 
 _POLL = 0.02
 START_PATIENCE = 60.0

@@ -29,6 +29,7 @@ from devrun.system import waiting
 from devrun.system.control import send_to
 from devrun.system.kernel import become_subreaper
 from devrun.system.processes import identify
+from devrun.system.spawn import fork
 
 _BY_SIGNAL = 128
 STOPPING = signal.SIGUSR1
@@ -87,7 +88,7 @@ class Keeper:
             become_subreaper()
         life_reader, life_writer = os.pipe()
         result_reader, result_writer = os.pipe()
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
             os.close(life_writer)
             os.close(result_reader)

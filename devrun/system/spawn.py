@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from devrun.errors import DevrunError, reason_of
+
 _FIRST_FREE = 64  # where descriptors are parked while 0, 1, 2, … are filled; above any target number
 _MAX_REPORT = 512
 _ENOUGH = 8192
@@ -72,6 +74,15 @@ def close_inherited() -> None:
         with contextlib.suppress(OSError):  # the folder that was listed is closed by now
             if descriptor > 2 and os.get_inheritable(descriptor):  # noqa: PLR2004 - stderr is the last of the three
                 os.close(descriptor)
+
+
+def fork() -> int:
+    """Fork devrun itself; raise DevrunError where the system has no process left (fork(2): EAGAIN, ENOMEM)."""
+    try:
+        return os.fork()
+    except OSError as error:
+        message = f"no process can be started: {reason_of(error)}"
+        raise DevrunError(message, hint="`ulimit -u`, and `devrun ps --all`") from error
 
 
 def spawn(request: Spawn, /) -> int:

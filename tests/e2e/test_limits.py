@@ -1,9 +1,15 @@
-"""A low limit of open files, as macOS begins with, is no limit of services."""
+"""A low limit of open files, as macOS begins with, is no limit of services; one of processes is told."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import resource
+
+import pytest
+
+from tests.support.devrun import devrun
 
 LOW = 90
 SERVICES = 30
@@ -19,3 +25,16 @@ def test_more_services_than_the_limit_of_open_files_allows_run_and_have_the_limi
     run = up(cwd=tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (LOW, hard)))
     assert run.wait() == 9
     assert run.output.count(f" | {LOW}\n") == SERVICES
+
+
+@pytest.mark.parametrize("words", [["up"], ["up", "-d"], ["exec", "--", "true"]])
+def test_a_system_without_a_process_left_is_told_so(tmp_path, words):
+    (tmp_path / "services.yaml").write_text(json.dumps({"services": {"web": {"command": "true"}}}))
+    refusing = tmp_path / "refusing"
+    refusing.mkdir()
+    (refusing / "sitecustomize.py").write_text(
+        "import errno, os\ndef fork(): raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))\nos.fork = fork\n"
+    )
+    done = devrun(*words, cwd=str(tmp_path), env={**os.environ, "PYTHONPATH": str(refusing)})
+    assert done.returncode == 1
+    assert f"error: no process can be started: {os.strerror(errno.EAGAIN).lower()}" in done.stderr
