@@ -1,11 +1,11 @@
 """THE JOINT: the one way from evidence to a stopped process, for every command that cleans.
 
 `guard` before a service starts, `sweep` for the machine, `reap` for one worktree, `teardown` for
-the trees of a run.  Each returns a report; with `dry_run` the same plan, not carried out.  The names
-in `-ing` are the same as generators, for callers with a loop of their own.
+the trees of a run.  Each returns a report; with `dry_run` the same plan, not carried out.  They wait
+in place, all but `teardown`, a generator that its caller's loop drives.
 """
 
-from devrun.cleanup.guard import guard, guarding, target_of
+from devrun.cleanup.guard import guard, target_of
 from devrun.cleanup.reap import reap
 from devrun.cleanup.sweep import sweep
 from devrun.cleanup.teardown import teardown
@@ -36,7 +36,6 @@ __all__ = [
     "SweepReport",
     "TreeRequest",
     "guard",
-    "guarding",
     "reap",
     "sweep",
     "target_of",

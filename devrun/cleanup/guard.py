@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from devrun.cleanup.joint import Steps, carry_out, journal, known_runs
+from devrun.cleanup.joint import carry_out, journal, known_runs
 from devrun.cleanup.obstacles import Obstacle, explain
 from devrun.cleanup.values import GRACE, GuardReport, ServiceGuard
 from devrun.config.project import OnForeign, Service, SweepSettings
@@ -33,7 +33,7 @@ from devrun.model import (
 )
 from devrun.state import State
 from devrun.system.columns import Column
-from devrun.system.execute import Wait, drive
+from devrun.system.execute import drive
 from devrun.system.processes import has_ended
 from devrun.system.sockets import can_bind, listeners_on
 from devrun.worktrees.places import Places
@@ -71,23 +71,6 @@ def guard(
     grace: float = GRACE,
 ) -> GuardReport:
     """Guard services and wait for the end of it.  `run` is the caller's own run, whose service starts again."""
-    return drive(
-        guarding(state, worktree, targets, dry_run=dry_run, run=run, survey=survey, settings=settings, grace=grace)
-    )
-
-
-def guarding(
-    state: State,
-    worktree: Worktree,
-    targets: Sequence[Target],
-    *,
-    dry_run: bool = False,
-    run: str | None = None,
-    survey: Survey | None = None,
-    settings: SweepSettings | None = None,
-    grace: float = GRACE,
-) -> Steps[GuardReport]:
-    """Guard services as a generator, for a caller with a loop of its own."""
     question = _Question(state, worktree, targets, run, settings or SweepSettings())
     deadline = time.monotonic() + grace
     results: dict[ProcessIdentity, StepResult] = {}
@@ -96,12 +79,12 @@ def guarding(
         merged = _merge(plans, besides=results)
         if merged.is_empty:
             break
-        found = yield from carry_out(merged, deadline=max(deadline, time.monotonic() + 1.0))
+        found = drive(carry_out(merged, deadline=max(deadline, time.monotonic() + 1.0)))
         results.update((each.step.record.identity, each) for each in found)
         plans = question.ask(None)
         until = time.monotonic() + SETTLE
         while question.is_held_by_nobody(plans) and time.monotonic() < until:
-            yield Wait((), time.monotonic() + SETTLE / 25)
+            time.sleep(SETTLE / 25)
             plans = question.ask(None)
         first = {name: _joined(first[name], plans[name]) for name in first}
     services = tuple(

@@ -20,7 +20,7 @@ from devrun.model import Classified, KillPlan, ProcessIdentity, StepResult
 from devrun.state import State
 from devrun.state.journal import JournalRow
 from devrun.system.control import SystemControl
-from devrun.system.execute import Wait, execute, never
+from devrun.system.execute import Wait, drive, execute, never
 
 LONGEST_COMMAND = 500
 """Characters of a command line that are remembered: enough to know it again, no room for a prompt."""
@@ -31,8 +31,8 @@ Steps = Generator[Wait, None, Result]
 
 def plan_and_execute(
     context: Context, *, again: Callable[[], Context], dry_run: bool, grace: float = GRACE
-) -> Steps[tuple[KillPlan, tuple[StepResult, ...]]]:
-    """Decide over the context and, unless it is a dry run, stop whom the plan names.
+) -> tuple[KillPlan, tuple[StepResult, ...]]:
+    """Decide over the context and, unless it is a dry run, stop whom the plan names and wait for it.
 
     `again` reads the machine anew: who started a child that replaces it was not the last of its tree.
     """
@@ -40,7 +40,7 @@ def plan_and_execute(
     if dry_run or plan.is_empty:
         return plan, ()
     deadline = time.monotonic() + grace
-    results = yield from carry_out(plan, deadline=deadline, rescan=lambda: decide(again()))
+    results = drive(carry_out(plan, deadline=deadline, rescan=lambda: decide(again())))
     return KillPlan(steps=tuple(each.step for each in results), spared=plan.spared), results
 
 
@@ -52,7 +52,7 @@ def carry_out(
     rescan: Callable[[], KillPlan] | None = None,
     hurry: Callable[[], bool] = never,
 ) -> Steps[tuple[StepResult, ...]]:
-    """Stop whom the plan names.  An empty plan costs nothing."""
+    """Stop whom the plan names, as a generator for a caller with a loop of its own.  An empty plan costs nothing."""
     if plan.is_empty and rescan is None:
         return ()
     return (

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 
-from devrun.cleanup.joint import Steps, carry_out, journal, known_runs
+from devrun.cleanup.joint import carry_out, journal, known_runs
 from devrun.cleanup.monitors import find_monitors
 from devrun.cleanup.values import GRACE, Skipped, SweepReport
 from devrun.config.load import find_config
@@ -21,8 +21,8 @@ from devrun.model import KillPlan, Liveness, ProcessIdentity, Situation, Worktre
 from devrun.state import State
 from devrun.state.leases import Lease
 from devrun.system.columns import Column
-from devrun.system.control import Handle, SystemControl
-from devrun.system.execute import Wait, drive
+from devrun.system.control import Handle, SystemControl, wait_for_one
+from devrun.system.execute import drive
 from devrun.system.processes import has_ended
 from devrun.worktrees.locate import locate, root_now
 from devrun.worktrees.survey import Survey, make_places
@@ -41,19 +41,6 @@ def reap(
     grace: float = GRACE,
 ) -> SweepReport:
     """Reap the worktree at `path` (`worktree` when the caller knows it) and wait for the end of it."""
-    return drive(reaping(state, path, worktree=worktree, settings=settings, dry_run=dry_run, grace=grace))
-
-
-def reaping(
-    state: State,
-    path: str,
-    *,
-    worktree: Worktree | None = None,
-    settings: SweepSettings | None = None,
-    dry_run: bool = False,
-    grace: float = GRACE,
-) -> Steps[SweepReport]:
-    """Reap as a generator, for a caller with a loop of its own."""
     settings = SweepSettings() if settings is None else settings
     worktree = worktree_at(state, path) if worktree is None else worktree
     runs = known_runs(state)
@@ -88,12 +75,11 @@ def reaping(
         return SweepReport(plan=plan, skipped=skipped)
     live = [known for known in (runs or {}).values() if context.is_reaped(known) and known.liveness is Liveness.LIVE]
     if live:
-        yield from _end_runs(live, survey, grace)
+        _end_runs(live, survey, grace)
         plan = _judged_again(plan, decide(read(Survey(Column.CWD | Column.ENVIRONMENT))))
-    results = yield from carry_out(
-        plan,
-        deadline=time.monotonic() + grace,
-        rescan=lambda: decide(read(Survey(Column.CWD | Column.ENVIRONMENT))),
+    deadline = time.monotonic() + grace
+    results = drive(
+        carry_out(plan, deadline=deadline, rescan=lambda: decide(read(Survey(Column.CWD | Column.ENVIRONMENT))))
     )
     plan = KillPlan(steps=tuple(each.step for each in results), spared=plan.spared)
     journal(state, "reap", results)
@@ -169,7 +155,7 @@ def _inside(survey: Survey, worktree: Worktree) -> list[int]:
     return found
 
 
-def _end_runs(live: list[KnownRun], survey: Survey, grace: float) -> Steps[None]:
+def _end_runs(live: list[KnownRun], survey: Survey, grace: float) -> None:
     """Ask the keepers of live runs to end, and wait for supervisors and keepers."""
     control = SystemControl()
     asked: list[Handle] = []
@@ -184,7 +170,7 @@ def _end_runs(live: list[KnownRun], survey: Survey, grace: float) -> Steps[None]
                 asked.append(handle)
         until = time.monotonic() + grace + RUN_MARGIN
         while (left := tuple(each for each in asked if not each.is_gone())) and time.monotonic() < until:
-            yield Wait(left, until)
+            wait_for_one(left, until)
     finally:
         for handle in asked:
             handle.close()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 
-from devrun.cleanup.joint import Steps, journal, known_runs, plan_and_execute
+from devrun.cleanup.joint import journal, known_runs, plan_and_execute
 from devrun.cleanup.memory import file_row, lease_row, remember
 from devrun.cleanup.monitors import find_monitors
 from devrun.cleanup.pidfiles import find_leftovers, planned, remove
@@ -29,7 +29,6 @@ from devrun.ports.ledger import release
 from devrun.state import State
 from devrun.state.leases import Lease
 from devrun.system.columns import Column
-from devrun.system.execute import drive
 from devrun.worktrees.locate import locate, root_of
 from devrun.worktrees.places import Places
 from devrun.worktrees.survey import Survey, make_places, started_at
@@ -45,24 +44,11 @@ def sweep(
     grace: float = GRACE,
 ) -> SweepReport:
     """Sweep the machine and wait for the end of it.  `root` is the folder of the configuration, for what it names."""
-    return drive(sweeping(state, settings=settings, dry_run=dry_run, survey=survey, root=root, grace=grace))
-
-
-def sweeping(
-    state: State,
-    *,
-    settings: SweepSettings | None = None,
-    dry_run: bool = False,
-    survey: Survey | None = None,
-    root: str | None = None,
-    grace: float = GRACE,
-) -> Steps[SweepReport]:
-    """Sweep the machine as a generator, for a caller with a loop of its own."""
     question = _Question(state, settings or SweepSettings(), root)
     survey = Survey(question.wanted) if survey is None else survey
     context = question.ask(survey)
     files, unread = find_leftovers(question.settings.pidfiles, root, context.snapshot)
-    plan, results = yield from plan_and_execute(
+    plan, results = plan_and_execute(
         context, again=lambda: question.ask(Survey(question.wanted)), dry_run=dry_run, grace=grace
     )
     leases = tuple(lease for lease in state.leases.all() if _is_gone(lease, question.places))
