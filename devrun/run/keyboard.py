@@ -27,11 +27,14 @@ class Keyboard:
         self._master = master
         self._loop = loop
         self._waiting = bytearray()
-        self._paused: list[Callable[[], None]] = []
+        self._paused: list[Callable[[bool], None]] = []
         self._watched: int | None = None
 
-    def type(self, keys: bytes, go_on: Callable[[], None]) -> bool:
-        """Type `keys`; False asks to pause until `go_on` is called."""
+    def type(self, keys: bytes, go_on: Callable[[bool], None]) -> bool:
+        """Type `keys`; False asks to pause until `go_on` is called: with True, or False when the service is over.
+
+        What is left of a paste was meant for that service, never for the one that is started in its place.
+        """
         self._waiting += keys
         self._write()
         if len(self._waiting) < ENOUGH:
@@ -41,8 +44,11 @@ class Keyboard:
 
     def close(self) -> None:
         """Forget what waits: the service is over.  The master stays open."""
+        paused, self._paused = self._paused, []
         self._waiting.clear()
         self._settle()
+        for go_on in paused:
+            go_on(False)
 
     def _write(self) -> None:
         try:
@@ -73,4 +79,4 @@ class Keyboard:
         if len(self._waiting) < ENOUGH:
             paused, self._paused = self._paused, []
             for go_on in paused:
-                go_on()
+                go_on(True)

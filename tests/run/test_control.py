@@ -333,8 +333,22 @@ def test_who_types_more_than_the_service_reads_waits_and_loses_nothing(desk):
     assert desk.answers()
     assert desk.served.typed == b"one "
     desk.served.has_room = True
-    desk.served.paused.pop()()
+    desk.served.paused.pop()(True)
     desk.until(lambda: desk.served.typed == b"one two ")
+
+
+def test_what_is_left_of_a_paste_is_never_typed_into_the_next_service(desk):
+    client = desk.connect()
+    client.sendall(encode(Ask(protocol.ATTACH, names=("web",))))
+    desk.read(client, enough=lambda text: text.endswith(b"? "))
+    desk.served.has_room = False
+    client.sendall(b"one ")
+    desk.until(lambda: desk.served.paused)
+    client.sendall(b"two ")
+    desk.served.paused.pop()(False)
+    assert desk.is_hung_up(client)
+    assert desk.answers()
+    assert desk.served.typed == b"one "
 
 
 def test_output_comes_to_who_has_to_wait_with_typing(desk):
@@ -348,7 +362,7 @@ def test_output_comes_to_who_has_to_wait_with_typing(desk):
     assert desk.read(client) == b"out\n"
     desk.served.is_over = True
     desk.until(lambda: desk.is_hung_up(client))
-    desk.served.paused.pop()()  # of one that is gone by now
+    desk.served.paused.pop()(True)  # of one that is gone by now
     assert desk.answers()
 
 

@@ -41,13 +41,15 @@ class Served(Protocol):
 
 
 class Attachment(Struct, frozen=True):
-    """`type_in` takes keys, and what to call when it has room again where it returns False.
+    """`type_in` takes keys, and what to call with True when it has room again where it returns False.
+
+    That is called with False when what the keys were for is over.
 
     `listen` is told who wants the output, and returns how to stop that.
     `standing` is the unfinished line that is there already; `is_over` says that the service has ended.
     """
 
-    type_in: Callable[[bytes, Callable[[], None]], bool]
+    type_in: Callable[[bytes, Callable[[bool], None]], bool]
     listen: Callable[[Callable[[bytes], None]], Callable[[], None]]
     standing: bytes
     is_over: Callable[[], bool]
@@ -168,7 +170,10 @@ class Connection:
             self._is_paused = True
             self._watch()
 
-    def _go_on(self) -> None:
+    def _go_on(self, has_room: bool, /) -> None:  # noqa: FBT001 - a callback
+        if not has_room:
+            self.close()
+            return
         self._is_paused = False
         self._watch()
 

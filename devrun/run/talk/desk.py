@@ -208,7 +208,7 @@ class Desk:
             return None
         self._resize((name,), size)
 
-        def type_in(keys: bytes, go_on: Callable[[], None]) -> bool:
+        def type_in(keys: bytes, go_on: Callable[[bool], None]) -> bool:
             current = self._trees.instances.get(name)
             return current is None or current.keyboard is None or current.keyboard.type(keys, go_on)
 
