@@ -94,10 +94,10 @@ def check_lines(count: int | None, *, hint: str) -> None:
         raise UsageError(f"`-n {count}` is no number of lines", hint=hint)
 
 
-def claim_ports(workspace: Workspace, *, slot: int | None = None, say: Callable[[str], None] | None = None) -> PortSet:
+def claim_ports(workspace: Workspace, *, say: Callable[[str], None] | None = None) -> PortSet:
     """Return the ports of a workspace, claiming its lease; `say` hears why a lease moved."""
     with open_state() as state:
-        return claim(state, workspace.worktree, workspace.project, slot=slot, say=say)
+        return claim(state, workspace.worktree, workspace.project, say=say)
 
 
 def find_port(word: str, *, file: str | None = None, say: Callable[[str], None] | None = None) -> NamedPort:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
 from devrun.config.project import Project
 from devrun.errors import UsageError
@@ -22,11 +21,11 @@ def port_bases(project: Project) -> tuple[PortBase, ...]:
     )
 
 
-def wanted_slot(flag: int | None, project: Project, environ: Mapping[str, str] | None = None) -> int | None:
+def wanted_slot(flag: int | None, project: Project) -> int | None:
     """Return the pinned slot: `--slot`, then DEVRUN_PIN_SLOT, then `ports.slot`; None without a pin."""
     if flag is not None:
         return _slot(str(flag), "--slot")
-    text = (os.environ if environ is None else environ).get(PIN_VARIABLE, "")
+    text = os.environ.get(PIN_VARIABLE, "")
     if text:
         return _slot(text, PIN_VARIABLE)
     slot = project.ports.slot
