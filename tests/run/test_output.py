@@ -304,11 +304,6 @@ def test_notices_carry_devruns_name_and_no_escapes(screen):
     assert screen.shown == b"devrun | stopped 1 node\ndevrun | hint: \\x1b]0;evil\\a`devrun ps`\n"
 
 
-def test_the_head_of_a_run_has_no_prefix(screen):
-    screen.out.print("worktree main\nweb  http://localhost:5100")
-    assert screen.shown == b"worktree main\nweb  http://localhost:5100\n"
-
-
 def test_a_run_in_the_background_shows_nothing_and_keeps_everything(tmp_path):
     out = Multiplexer(["web"], fd=None, logs=LogFolder(str(tmp_path / "logs")))
     out.feed(out.add("web", Stream.STDOUT), b"kept\n")

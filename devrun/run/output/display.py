@@ -52,10 +52,6 @@ class Display:
             prefix = self._prefixes.of(OWN_NAME)
             self.sink.write(self._end_of_line() + prefix + text.replace(b"\n", b"\n" + prefix) + b"\n")
 
-    def print(self, text: bytes) -> None:
-        """Write lines as they are, without a prefix."""
-        self.sink.write(self._end_of_line() + text + b"\n")
-
     def end_line(self) -> None:
         """Leave the cursor at the start of a line."""
         if self._midline:

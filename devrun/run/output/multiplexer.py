@@ -145,11 +145,6 @@ class Multiplexer:
         if self._display is not None:
             self._display.notice(line)
 
-    def print(self, text: str) -> None:
-        """Show lines as they are, without a prefix and without keeping them (the head of a run)."""
-        if self._display is not None:
-            self._display.print(text.encode(errors="replace"))
-
     # --- the loop
 
     def next_deadline(self) -> float | None:
