@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 
@@ -11,7 +12,7 @@ import pytest
 
 from devrun.cleanup import guard, target_of
 from devrun.config.project import OnForeign, Service
-from devrun.model import Listener, Outcome, PortSet, RunRecord
+from devrun.model import Listener, Outcome, PortSet, RunRecord, StepResult
 from devrun.state import open_state
 from devrun.state.runs import KEEPER_LOCK
 from devrun.system.locks import FileLock
@@ -72,6 +73,30 @@ def test_a_port_that_outlives_its_holder_by_a_moment_is_waited_for(state, here, 
     assert not service.is_blocked
     assert len(readings) == 4
     assert not lives(stale.process)
+
+
+def test_a_port_that_somebody_has_without_listening_is_refused_as_held_by_nobody_we_see(state, here):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        for dry_run in (True, False):
+            service = only(guard(state, here, [a_target(port)], dry_run=dry_run))
+            assert (service.is_blocked, service.hidden) == (True, (port,))
+            assert "not visible" in service.message
+
+
+def test_a_loser_of_the_port_race_that_survives_is_in_the_way(state, here, server, monkeypatch):
+    spinner = server(here.root, "ready(); rest()", "mint/start.js")
+
+    def survived(plan, **_):
+        yield from ()
+        return tuple(StepResult(step, Outcome.SURVIVED) for step in plan.steps)
+
+    monkeypatch.setattr(sys.modules["devrun.cleanup.guard"], "carry_out", survived)
+    report = guard(state, here, [a_target(match="mint/start.js")])
+    assert [each.step.record.pid for each in report.survivors] == [spinner.pid]
+    assert only(report).is_blocked
+    assert str(spinner.pid) in only(report).message
 
 
 def test_the_dry_run_is_the_same_plan_and_touches_nothing(state, here, listener):

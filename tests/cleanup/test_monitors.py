@@ -47,13 +47,13 @@ def daemon(request, server, monkeypatch, tmp_path):
     if request.param == "portable":
         monkeypatch.setenv("DEVRUN_PORTABLE", "1")
 
-    def start(path, code=STAND_IN):
+    def start(path, code=STAND_IN, *, word="fsmonitor--daemon"):
         git_dir = subprocess.run(
             ["git", "rev-parse", "--absolute-git-dir"], cwd=path, capture_output=True, text=True, check=True
         ).stdout.strip()
         with monkeypatch.context() as patch:
             patch.setattr(sys, "executable", executable_named(tmp_path, "git"))
-            return server("/", code, os.path.join(git_dir, monitors.SOCKET), "fsmonitor--daemon", "run", "--detach")
+            return server("/", code, os.path.join(git_dir, monitors.SOCKET), word, "run", "--detach")
 
     return start
 
@@ -73,6 +73,14 @@ def test_the_daemon_of_a_removed_worktree_is_stopped_and_that_of_a_live_one_neve
     assert lives(serving.process)
     assert lives(of_main.process)
     assert not mine(sweep(state), orphan, serving, of_main)
+
+
+def test_who_listens_there_and_is_no_fsmonitor_daemon_lives(state, repository, daemon):
+    gone = nested(repository, "a")
+    other = daemon(gone, word="upload-pack")
+    repository.remove(gone)
+    assert not mine(sweep(state), other)
+    assert lives(other.process)
 
 
 def test_a_wedged_daemon_is_killed_after_the_grace(state, repository, daemon):

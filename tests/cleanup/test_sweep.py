@@ -107,6 +107,15 @@ def test_the_docs_server_that_moved_home_is_stopped_before_its_lease_is_given_ba
     assert all(lives(each.process) for each in (sibling, other_word, elsewhere))
 
 
+def test_the_lease_of_a_worktree_on_a_volume_that_is_not_mounted_is_kept(state, repository):
+    path = repository.worktree("a")
+    lease = a_lease(path)
+    state.leases.put(msgspec.structs.replace(lease, parent_device=lease.parent_device + 1), {})
+    os.rename(path, path + "-unmounted")
+    assert sweep(state).leases == ()
+    assert [each.root for each in state.leases.all()] == [path]
+
+
 def test_trash_inside_a_git_dir_and_predecessors_need_no_pattern(state, repository, server):
     """These are orphans to everybody: a sweep of another test may get them first."""
     trashed, emptied, again = (repository.worktree(name) for name in ("a", "b", "c"))

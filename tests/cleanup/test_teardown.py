@@ -124,3 +124,21 @@ def test_everything_takes_descendants_without_a_stamp(state, processes, tmp_path
     )
     child = processes.python(f"sys.path.insert(0, {os.getcwd()!r})\n{code}")
     assert (child.facts["stopped"], child.facts["left"]) == (2, 0)
+
+
+def test_who_left_for_a_sibling_worktree_is_spared(state, processes, repository):
+    sibling = repository.worktree("sibling")
+    code = (
+        "import subprocess, time\n"
+        "from devrun.cleanup import TreeRequest, teardown\n"
+        "from devrun.system.execute import drive\n"
+        f"folders = ({repository.path!r}, {sibling!r}, '/')\n"
+        "left = [subprocess.Popen(['sleep', '600'], cwd=each, start_new_session=True) for each in folders]\n"
+        f"r = TreeRequest('r1', {state.path!r}, {repository.path!r}, {{}}, {{}}, time.monotonic() + 5, lambda: False, True)\n"
+        "report = drive(teardown(r))\n"
+        "ready(stopped=len(report.results), spared=[(each.record.pid == left[1].pid, each.reason) for each in report.spared])\n"
+        "left[1].kill(); left[1].wait()\n"
+    )
+    child = processes.python(f"sys.path.insert(0, {os.getcwd()!r})\n{code}")
+    assert child.facts["stopped"] == 2
+    assert child.facts["spared"] == [[True, "live-worktree"]]

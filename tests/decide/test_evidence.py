@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from devrun.decide.classify import classify, decide
+from devrun.decide.classify import classify, decide, gather
 from devrun.decide.context import Target, Tree
 from devrun.model import (
     Cwd,
@@ -268,6 +268,19 @@ def test_who_shares_the_session_of_one_that_is_stopped_is_nobody_to_stop():
     leader, adopted = a_process(200), a_process(201, sid=200, pgid=200)
     context = a_context(leader, adopted, places={200: GONE_PLACE, 201: NOWHERE})
     assert [step.record.pid for step in decide(context).steps] == [200]
+
+
+def test_a_run_that_cannot_be_told_is_no_dead_one_and_another_service_no_earlier_start():
+    unsure = a_process(environment=stamped("unsure"))
+    assert gather(unsure, a_context(unsure, default_place=NOWHERE)) == ()
+    other = a_process(environment=stamped("mine", "api", HERE), **QUIET)
+    assert gather(other, a_context(other, situation=GUARD, default_place=NOWHERE, run="mine")) == ()
+
+
+def test_the_dead_below_one_that_is_stopped_have_no_row():
+    parent, dead = a_process(200), a_process(201, ppid=200, state="Z")
+    plan = decide(a_context(parent, dead, places={200: GONE_PLACE, 201: NOWHERE}))
+    assert [each.record.pid for each in (*plan.steps, *plan.spared)] == [200]
 
 
 def test_what_descends_from_one_that_stays_stays_with_it():

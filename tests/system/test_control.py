@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from devrun.model import ProcessIdentity
@@ -37,8 +38,10 @@ def test_a_signal_reaches_the_process_and_nobody_else(backend, processes, bystan
 def test_a_successor_is_never_opened(backend, bystander, identity_of):
     planted = bystander()
     predecessor = ProcessIdentity(planted.pid, identity_of(planted.pid).start_token - 1)
+    before = psutil.Process().num_fds()
     assert SystemControl().open(predecessor) is None
     assert not send_to(predecessor, signal.SIGKILL)
+    assert psutil.Process().num_fds() == before
 
 
 def test_a_process_that_ended_is_not_opened(backend, processes, identity_of):
