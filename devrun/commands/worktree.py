@@ -13,9 +13,11 @@ from devrun.report.ports import PortsRow, ports_lines
 from devrun.report.worktrees import worktree_lines, worktree_row
 from devrun.run.talk.load import Memory
 from devrun.state import State, open_state
+from devrun.state.leases import Lease
 from devrun.system.folders import current_folder, last_folder
 from devrun.worktrees.listing import WorktreeEntry, list_worktrees
 from devrun.worktrees.locate import locate, repository_around, root_now
+from devrun.worktrees.paths import is_deleted
 
 
 def run(output: Output, *, action: str, path: str | None, commit: str | None, branch: str | None, force: bool) -> int:
@@ -70,6 +72,11 @@ def _remove(output: Output, word: str, *, force: bool) -> int:
     from devrun.run.talk.removal import exit_code, remove_worktree
     from devrun.worktrees.removal import Remembered, find_target
 
+    def repository_of(lease: Lease) -> str | None:
+        """Return whom to ask about the worktree of a lease."""
+        gone = lease.repository is not None and is_deleted(lease.repository, lease.repository_parent_device)
+        return None if gone else lease.repository
+
     def say(line: str) -> None:
         """Show each act when it is done: a removal may take a while, or be refused by git half-way."""
         if not output.json:
@@ -77,7 +84,7 @@ def _remove(output: Output, word: str, *, force: bool) -> int:
 
     with open_state() as state:
         known = [
-            Remembered(root_now(each.identity, each.root), each.identity, each.repository)
+            Remembered(root_now(each.identity, each.root), each.identity, repository_of(each))
             for each in state.leases.all()
         ]
         known += [Remembered(root) for root in removed_roots(state)]

@@ -45,3 +45,11 @@ def repository_of(git_dir: str, /) -> str | None:
 def folder_of(repository: str, /) -> str:
     """Return the folder that a common git dir belongs to: the checkout around `.git`, a bare repository itself."""
     return os.path.dirname(repository) if os.path.basename(repository) == ".git" else repository
+
+
+def is_deleted(path: str, device: int | None, /) -> bool:
+    """Say whether nothing is at `path` any more, and what is above lies on the device that was recorded for it.
+
+    Where a volume is unmounted another device shows.
+    """
+    return device is not None and not os.path.lexists(path) and device_above(path) == device

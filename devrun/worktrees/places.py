@@ -21,7 +21,7 @@ from devrun.model import Cwd, FileId, Folder, Surroundings, Worktree
 from devrun.system.git import TIMEOUT
 from devrun.worktrees.listing import RepositoryView, WorktreeEntry, list_worktrees
 from devrun.worktrees.locate import file_id, is_git_dir, locate
-from devrun.worktrees.paths import device_above, is_there, upwards
+from devrun.worktrees.paths import device_above, is_deleted, is_there, upwards
 from devrun.worktrees.patterns import Patterns
 
 RECREATED_MARGIN = 1.0
@@ -169,7 +169,8 @@ class Places:
         self, path: str, root: _Root, folder: Folder | None, cwd: Cwd | None, started_at: float | None
     ) -> Surroundings:
         repository = self._repository_of(root)
-        live, problem = self._is_live(root, repository)
+        is_gone = self._is_repository_gone(root, repository)
+        live, problem = (None, f"`{repository}` is gone") if is_gone else self._is_live(root, repository)
         identity = root.found.identity if root.found is not None else None
         if identity is None and root.known is not None:
             identity = root.known.identity
@@ -186,7 +187,7 @@ class Places:
             leased=root.known is not None and root.known.leased,
             in_trash=None if live or repository is None else self._is_in_trash(root, repository),
             has_checkout=is_there(os.path.join(root.path, ".git")),
-            repository_gone=self._is_repository_gone(root, repository),
+            repository_gone=is_gone,
             problem=problem,
         )
 
@@ -285,9 +286,7 @@ class Places:
         known = root.known
         if repository is None or known is None or known.repository_device is None:
             return None
-        if os.path.lexists(repository):
-            return False
-        return device_above(repository) == known.repository_device
+        return is_deleted(repository, known.repository_device)
 
 
 def _has_checkout(entry: WorktreeEntry) -> bool:

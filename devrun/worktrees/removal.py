@@ -27,7 +27,10 @@ _SHOWN = 3
 
 
 class Remembered(NamedTuple):
-    """A worktree that devrun remembers, by its lease or by the journal; git may have forgotten it."""
+    """A worktree that devrun remembers, by its lease or by the journal; git may have forgotten it.
+
+    `repository` is None, too, where it is proved gone: nobody can be asked.
+    """
 
     root: str
     identity: str | None = None
@@ -73,8 +76,9 @@ def find_target(word: str, here: str, *, known: Iterable[Remembered] = ()) -> Ta
     remembered = list(known)
     around = _repository_around(here) or _repository_around(path)
     repositories = {each.repository for each in remembered if each.root == path} | {around}
-    for repository in sorted(each for each in repositories if each is not None):
-        by_name = _listed(list_worktrees(repository), path, word)
+    views = [list_worktrees(each) for each in sorted(each for each in repositories if each is not None)]
+    for view in sorted(views, key=lambda each: each.entries is None):  # who is silent counts when nobody knows it
+        by_name = _listed(view, path, word)
         if by_name is not None:
             return by_name
     if found is not None:

@@ -164,6 +164,37 @@ def test_after_rm_rf_it_finishes_what_is_left(shop, server):
     assert remove("feature", cwd=shop.path).stdout == ""
 
 
+def test_after_the_whole_repository_is_gone_it_finishes_what_is_left(shop, server, make_repository):
+    other = make_repository("other", {"services.yaml": "services: {web: {command: x, port: 4410}}\n"})
+    path = shop.worktree("feature")
+    devrun_json("ports", cwd=path)
+    child = server(path)
+    shutil.rmtree(shop.path)
+    shutil.rmtree(path)
+    done = remove(path, cwd=other.path)
+    assert (done.returncode, done.stderr) == (0, "")
+    stopped, released = done.stdout.splitlines()
+    assert stopped.startswith(f"stopped {child.pid} ")
+    assert released.startswith("released slot ")
+    assert devrun_json("ports", "--all") == []
+    again = remove(path, cwd=other.path)
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+
+def test_a_lease_that_names_another_repository_does_not_keep_git_from_being_asked(shop):
+    path = shop.worktree("feature")
+    with open(os.path.join(path, ".git"), "r+", encoding="utf-8") as file:
+        pointer = file.read()
+        file.seek(0)
+        file.truncate()
+        file.write("gitdir: /nonexistent/x\n")
+    devrun_json("ports", cwd=path)
+    with open(os.path.join(path, ".git"), "w", encoding="utf-8") as file:
+        file.write(pointer)
+    assert remove(path, cwd=shop.path).returncode == 0
+    assert path not in listed(shop)
+
+
 def test_after_gits_own_removal_it_finishes_what_is_left(shop, server):
     path = shop.worktree("feature")
     devrun_json("ports", cwd=path)
