@@ -95,6 +95,7 @@ class Supervisor:
                 self._stop_run("nobody reads the output any more", BROKEN_PIPE)
         self._control.close()
         self._write_out()
+        self._tell_keeper(signal.SIGCONT)  # it may have been stopped since it was told
         return self._result
 
     def _open_desk(self, pulse: Pulse) -> None:

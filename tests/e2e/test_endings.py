@@ -213,6 +213,16 @@ def test_what_a_shell_had_in_the_background_when_it_became_devrun_is_not_of_the_
     theirs.process.kill()
 
 
+def test_a_keeper_that_is_stopped_while_the_run_ends_ends_with_it(started, handshake):
+    run = started("stubborn", grace=1)
+    supervisor_of(run.process).terminate()
+    with open_state(create=False) as state:
+        wait_until(lambda: state.runs.all()[0].stopping_at is not None, "the run is ending")
+    run.process.suspend()
+    assert run.wait() == 143
+    assert handshake.wait_gone()
+
+
 def test_a_stopped_keeper_clears_up_after_its_supervisor_once_it_runs_again(started, handshake):
     run = started("daemon")
     supervisor = supervisor_of(run.process)
