@@ -66,6 +66,10 @@ from devrun.model import (
 )
 
 _GUARDS = frozenset({Situation.GUARD, Situation.GUARD_FORCE})
+_WEIGHT = {Strength.PROOF: 0, Strength.HINT: 1, Strength.CANDIDATE: 2}
+"""Order of what is told: the strongest first."""
+_PASSABLE = frozenset({"shell", "no-runtime"})
+"""Vetoes of a mere step between two servers (`sh -c`, `make`): it stays, and the walk down goes on."""
 
 
 def decide(context: Context, /) -> KillPlan:
@@ -147,9 +151,6 @@ def judge(record: ProcessRecord, evidence: tuple[Evidence, ...], context: Contex
     )
 
 
-_WEIGHT = {Strength.PROOF: 0, Strength.HINT: 1, Strength.CANDIDATE: 2}
-
-
 def _unproved(evidence: tuple[Evidence, ...]) -> tuple[Verdict, str, str]:
     """Name what is too little: a candidate without a hint is a stranger, a hint alone is worth a report."""
     candidates = [each for each in evidence if each.strength is Strength.CANDIDATE]
@@ -226,9 +227,6 @@ def _followers(parent: ProcessIdentity, context: Context) -> Iterator[tuple[Proc
 
 def _is_passable(verdict: Classified) -> bool:
     return all(veto.rule in _PASSABLE for veto in verdict.vetoes)
-
-
-_PASSABLE = frozenset({"shell", "no-runtime"})
 
 
 def _service_of(record: ProcessRecord, context: Context) -> str | None:
