@@ -16,6 +16,7 @@ from devrun.model import (
     ProcessEnvironment,
     Situation,
     Stamp,
+    Strength,
     Surroundings,
     Verdict,
 )
@@ -28,6 +29,7 @@ from tests.support.decisions import (
     NOWHERE,
     REPOSITORY,
     SELF,
+    SHELL_ABOVE,
     WORKTREE,
     a_context,
     a_process,
@@ -281,6 +283,32 @@ def test_the_dead_below_one_that_is_stopped_have_no_row():
     parent, dead = a_process(200), a_process(201, ppid=200, state="Z")
     plan = decide(a_context(parent, dead, places={200: GONE_PLACE, 201: NOWHERE}))
     assert [each.record.pid for each in (*plan.steps, *plan.spared)] == [200]
+
+
+CHAINS = {
+    "a server": (a_process(201, **QUIET), True),
+    "a wrapper": (a_program("/bin/sh", "-c", "node x", pid=201), True),
+    "a person's shell": (a_program("/bin/zsh", pid=201), False),
+    "an agent": (a_program("/usr/bin/claude", pid=201), False),
+    "an ancestor of ours": (a_process(SHELL_ABOVE, **QUIET), False),
+}
+
+
+@pytest.mark.parametrize(("above", "is_here"), CHAINS.values(), ids=CHAINS)
+def test_a_parent_that_stands_here_says_so_of_its_child_only_where_it_starts_things_for_this_worktree(above, is_here):
+    child = a_process(200, ppid=above.pid, environment=ProcessEnvironment(pwd="/x"), **QUIET)
+    places = {above.pid: LIVE_HERE, 200: NOWHERE}
+    context = a_context(child, above, situation=GUARD, places=places, listeners=PORT)
+    assert row(context).verdict is (Verdict.STOP if is_here else Verdict.SPARE)
+    untold = msgspec.structs.replace(child, environment=ProcessEnvironment())
+    assert row(a_context(untold, above, situation=GUARD, places=places, listeners=PORT)).verdict is Verdict.SPARE
+
+
+def test_the_stamp_of_another_worktree_says_nothing_about_a_left_over_folder():
+    left_over = msgspec.structs.replace(GONE_PLACE, folder=Folder.PRESENT)
+    for environment, strength in ((stamped("x"), Strength.HINT), (stamped("x", worktree=GONE), Strength.PROOF)):
+        found = a_process(environment=environment)
+        assert [each.strength for each in gather(found, a_context(found, default_place=left_over))] == [strength]
 
 
 def test_what_descends_from_one_that_stays_stays_with_it():
