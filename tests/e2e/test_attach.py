@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import subprocess
 import termios
 
 import psutil
@@ -195,6 +196,26 @@ def test_the_detach_key_works_behind_a_paste_that_nobody_reads(session, attach):
     shown.read_until("left `deaf`, which goes on")
     assert shown.wait() == 0
     assert session.states() == {"deaf": "ready"}
+
+
+def test_a_reader_that_falls_behind_is_told_that_the_service_goes_on(session):
+    session.services(noisy={"command": f"exec yes {'noise' * 20}", "stop": {"timeout": 1}})
+    run = session.json("up", "-d", "--wait")["run"]
+    attached = session.popen("attach", "noisy", stdin=subprocess.PIPE)
+    assert attached.stdout.readline().startswith("noise")
+    logs = os.path.join(os.environ["DEVRUN_STATE_DIR"], "runs", run, "logs", "noisy.log")
+
+    def inode():
+        return os.stat(logs).st_ino
+
+    for _ in range(2):  # two times the size of a log file were written since, more than is kept for anybody
+        before = inode()
+        wait_until(lambda before=before: inode() != before, "the log is rotated")
+    attached.stdout.read()  # its input is still open: it did not leave
+    assert "error: the run hung up; `noisy` goes on\n" in attached.stderr.read()
+    attached.communicate()
+    assert attached.returncode == 1
+    assert session.states() == {"noisy": "ready"}
 
 
 def test_two_people_see_the_same_terminal(session, attach):
