@@ -99,7 +99,7 @@ class TestSockets:
     def test_a_long_or_missing_runtime_folder_falls_back(self, monkeypatch, tmp_path):
         runtime = os.environ["XDG_RUNTIME_DIR"]
         monkeypatch.setenv("TMPDIR", runtime)
-        for unusable in (str(tmp_path / ("x" * 120)), "/nonexistent", "relative"):
+        for unusable in (str(tmp_path / ("x" * 120)), "/dev/null/runtime", "relative"):
             monkeypatch.setenv("XDG_RUNTIME_DIR", unusable)
             assert socket_folder() == os.path.join(runtime, f"devrun-{os.geteuid()}")
 
