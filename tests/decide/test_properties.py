@@ -48,6 +48,11 @@ def test_our_own_lineage_is_never_in_a_plan(context):
     assert not own & {identity.pid for identity in stopped(decide(context))}
 
 
+@given(a_world())
+def test_pid_1_and_below_is_never_in_a_plan(context):
+    assert all(identity.pid > 1 for identity in stopped(decide(context)))
+
+
 @given(a_world((Situation.TEARDOWN,)))
 def test_a_teardown_never_signals_itself_its_anchors_or_its_ancestors(context):
     own = {record.pid for record in context.snapshot.lineage(context.snapshot.self_pid)}

@@ -221,13 +221,26 @@ def a_record(draw: st.DrawFn, pid: int, pids: list[int], *, parent: int) -> Proc
 
 
 @st.composite
+def one_of_ours(draw: st.DrawFn, pid: int, parent: int) -> ProcessRecord:
+    """Draw ourselves, who is above us, or pid 1 (a container's): as guilty as anybody but for who they are."""
+    facts = {"tty": 34816} if draw(st.booleans()) else {}
+    environment = draw(st.sampled_from([ProcessEnvironment(pwd=GONE), ProcessEnvironment(pwd=HERE), stamped("dead")]))
+    return a_process(pid, ppid=parent, environment=environment, **facts)
+
+
+@st.composite
 def a_world(draw: st.DrawFn, situations: tuple[Situation, ...] = tuple(Situation)) -> Context:
     """Generate a context of any situation."""
     situation = draw(st.sampled_from(situations))
     pids = list(range(200, 200 + draw(st.integers(1, 7))))
     parent = SELF if situation is Situation.TEARDOWN else INIT
     records = [draw(a_record(pid, pids, parent=parent)) for pid in pids]
+    records += [
+        draw(one_of_ours(*each))
+        for each in ((SELF, SHELL_ABOVE), (SHELL_ABOVE, draw(st.sampled_from([0, 1]))), (INIT, 0))
+    ]
     guilty = GONE_PLACE if situation is Situation.SWEEP else LIVE_HERE
+    pids = [record.pid for record in records]
     places = {pid: draw(st.one_of(st.just(guilty), st.sampled_from(PLACES))) for pid in pids}
     leaders = {f"s{pid}": identity(pid) for pid in draw(st.lists(st.sampled_from(pids), unique=True, max_size=2))}
     runs = draw(st.sampled_from([RUNS, RUNS, RUNS, RUNS, RUNS, RUNS, None, {}]))
