@@ -10,12 +10,12 @@ from devrun.ports.ledger import claim
 from devrun.report.background import failed_lines, failure_of, report_failure
 from devrun.report.console import Output
 from devrun.run.environment import common_environment
+from devrun.run.foreground import find_program, run_command
 from devrun.run.launch import own_identity
 from devrun.run.output.lastwords import last_words
 from devrun.run.plan import Binding, RunResult
 from devrun.run.start import Request, clear_the_way, lock_worktree, make_plan, wait_for_ending_run
 from devrun.run.talk.adding import find_wanted
-from devrun.run.talk.foreground import find_program, run_command
 from devrun.run.talk.loan import JoinedRun, NewRun
 from devrun.state import open_state
 from devrun.workspace import check_timeout, open_workspace

@@ -8,7 +8,7 @@ from devrun.config.select import find_service
 from devrun.errors import UsageError
 from devrun.report.console import Output
 from devrun.run.environment import common_environment, prepare_services
-from devrun.run.talk.foreground import become
+from devrun.run.foreground import become
 from devrun.workspace import claim_ports, open_workspace
 
 _HINT = "`devrun run -- CMD` or `devrun run SERVICE -- CMD`"

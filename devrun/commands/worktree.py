@@ -11,7 +11,7 @@ from devrun.report.answers import WorktreeRow
 from devrun.report.console import Output
 from devrun.report.ports import PortsRow, ports_lines
 from devrun.report.worktrees import worktree_lines, worktree_row
-from devrun.run.talk.load import Memory
+from devrun.run.footprint import Memory
 from devrun.state import State, open_state
 from devrun.state.leases import Lease
 from devrun.system.folders import current_folder, last_folder
@@ -69,7 +69,7 @@ def _remove(output: Output, word: str, *, force: bool) -> int:
     """End what runs in the worktree, let git remove it, give its ports back."""
     from devrun.cleanup.memory import removed_roots
     from devrun.report.cleaning import removal_data
-    from devrun.run.talk.removal import exit_code, remove_worktree
+    from devrun.run.removal import exit_code, remove_worktree
     from devrun.worktrees.removal import Remembered, find_target
 
     def repository_of(lease: Lease) -> str | None:

@@ -241,7 +241,7 @@ def test_a_protected_program_stays_is_said_and_blocks_nothing(shop, processes, t
 def test_a_failed_clean_up_is_said_and_does_not_block(shop, tmp_path, monkeypatch, capsys):
     from devrun.cli import main
     from devrun.errors import DevrunError
-    from devrun.run.talk import removal
+    from devrun.run import removal
 
     def broken(*_words, **_options):
         raise DevrunError("the process table cannot be read")

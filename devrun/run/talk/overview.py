@@ -17,11 +17,11 @@ from devrun.model import PortSet, RunRecord, Worktree
 from devrun.ports.ledger import known
 from devrun.ports.names import url_of
 from devrun.report.answers import Ps, RunRow, ServiceRow
+from devrun.run.footprint import SAMPLE, Anchored, Load, measure
 from devrun.run.life.events import Phase
 from devrun.run.ready.intruders import Claim, Intruder, find_intruders
 from devrun.run.talk import protocol
 from devrun.run.talk.client import ask
-from devrun.run.talk.load import SAMPLE, Anchored, Load, measure
 from devrun.run.talk.protocol import Ask, ServiceStatus
 from devrun.state import State
 from devrun.system.processes import Column, read_details, read_snapshot
