@@ -79,6 +79,12 @@ def test_an_unknown_live_set_plans_nothing_for_its_repository(context):
 
 
 @given(a_world(JUDGING))
+def test_nobody_of_whom_a_fact_is_missing_is_in_a_plan(context):
+    for step in decide(context).steps:
+        assert None not in [getattr(step.record, fact) for fact in OPTIONAL if fact not in {"pgid", "name"}]
+
+
+@given(a_world(JUDGING))
 def test_unreadable_runs_plan_nothing(context):
     assert decide(msgspec.structs.replace(context, runs=None)).is_empty
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from devrun.decide.classify import decide
+from devrun.decide.classify import classify, decide
 from devrun.decide.context import Target
 from devrun.decide.vetoes import VETOES
-from devrun.model import Listener, ProcessEnvironment, Situation
+from devrun.model import Listener, ProcessEnvironment, ProcessSnapshot, Situation
 from tests.support.decisions import (
     GONE_PLACE,
     HERE,
@@ -60,6 +60,7 @@ EVERYWHERE_ROWS = [
     ("other-namespace", {"pid_namespace": 99}),
     ("other-namespace", {"mount_namespace": 99}),
     ("other-namespace", {"pid_namespace": None}),
+    ("other-namespace", {"mount_namespace": None}),
     ("devrun", {"argv": ("python", "/venv/bin/devrun", "up"), "script": "/venv/bin/devrun"}),
     ("devrun", {"argv": ("python", "-m", "devrun", "up"), "script": None}),
     ("container", {"argv": ("docker-proxy",), "exe": "/usr/bin/docker-proxy", "script": None}),
@@ -229,3 +230,27 @@ def test_a_forced_guard_stops_a_stranger_on_the_port_and_nobody_else():
 
 def test_every_row_names_where_it_holds():
     assert all(row.situations for row in VETOES)
+
+
+def test_who_has_an_ancestor_without_a_parent_that_could_be_read_stays():
+    child, above = a_process(200, ppid=201), a_process(201, ppid=None)
+    found = {each.record.pid: each for each in classify(a_context(child, above))}
+    assert [found[pid].reason for pid in (200, 201)] == ["unreadable", "unreadable"]
+
+
+def test_where_this_devrun_is_not_in_the_table_nobody_is_stopped():
+    context = a_context(a_process())
+    others = [each for each in context.snapshot if each.pid != SELF]
+    snapshot = ProcessSnapshot(others, self_pid=SELF, boot_id="boot")
+    assert decide(msgspec.structs.replace(context, snapshot=snapshot)).is_empty
+
+
+def test_a_teardown_spares_an_escaped_shell_with_a_terminal_and_who_stands_in_a_sibling_only():
+    shell = a_program("/bin/sh", "-c", "node x", pid=200, ppid=SELF, tty=7)
+    step, sibling, abroad = (a_process(pid, ppid=SELF) for pid in (201, 202, 203))
+    step = msgspec.structs.replace(shell, identity=step.identity, tty=0)
+    other = msgspec.structs.replace(LIVE_SIBLING, root="/other", identity="/other/.git", repository="/other/.git")
+    places = {202: LIVE_SIBLING, 203: other}
+    plan = decide(a_context(shell, step, sibling, abroad, situation=TEARDOWN, default_place=None, places=places))
+    assert {each.record.pid for each in plan.steps} == {201, 203}
+    assert {each.record.pid: each.reason for each in plan.spared} == {200: "shell", 202: "live-worktree"}
