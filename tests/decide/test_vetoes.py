@@ -8,7 +8,7 @@ import pytest
 from devrun.decide.classify import classify, decide
 from devrun.decide.context import Target
 from devrun.decide.vetoes import VETOES
-from devrun.model import Listener, ProcessEnvironment, ProcessSnapshot, Situation
+from devrun.model import Listener, Liveness, ProcessEnvironment, ProcessSnapshot, Situation
 from tests.support.decisions import (
     GONE_PLACE,
     HERE,
@@ -254,3 +254,17 @@ def test_a_teardown_spares_an_escaped_shell_with_a_terminal_and_who_stands_in_a_
     plan = decide(a_context(shell, step, sibling, abroad, situation=TEARDOWN, default_place=None, places=places))
     assert {each.record.pid for each in plan.steps} == {201, 203}
     assert {each.record.pid: each.reason for each in plan.spared} == {200: "shell", 202: "live-worktree"}
+
+
+def test_a_session_of_a_dead_run_lifts_no_protection_of_who_is_older_than_it_or_keeps_another_run():
+    environment, groups = stamped("dead"), {"web": identity(150)}
+    older = a_program("/usr/bin/vim", pid=140, sid=150, environment=environment)
+    keeper = a_process(200, sid=150, environment=environment)
+    plain = a_process(201, sid=150, environment=environment)
+    runs = {
+        "dead": a_run("dead", Liveness.DEAD, groups=groups),
+        "nested": a_run("nested", Liveness.LIVE, keeper=identity(200)),
+    }
+    plan = decide(a_context(older, keeper, plain, runs=runs))
+    assert [each.record.pid for each in plan.steps] == [201]
+    assert {each.record.pid: each.reason for each in plan.spared} == {140: "editor", 200: "devrun"}
