@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from devrun.config.project import Service
-from devrun.errors import DevrunError
 from devrun.interrupt import ASKING
 from devrun.model import ProcessIdentity
 from devrun.run import layers
@@ -28,6 +27,7 @@ from devrun.run.life.lifecycle import RunState, begin, step
 from devrun.run.loop import Loop, Timer
 from devrun.run.output.screen import Screen
 from devrun.run.plan import RunPlan, RunResult
+from devrun.run.ready.asking import Asking
 from devrun.run.roster import Roster
 from devrun.run.signals import listen
 from devrun.run.trees import Trees
@@ -35,7 +35,6 @@ from devrun.run.watch import Pulse, watch_folders, watch_processes
 from devrun.system.control import send_to
 
 if TYPE_CHECKING:
-    from devrun.run.ready.probing import Awaited
     from devrun.run.talk.control import ControlServer
 
 DOUBLED_INTERRUPT = 0.5
@@ -62,7 +61,9 @@ class Supervisor:
         self._loop = Loop()
         self._screen = Screen(plan, self._loop, folder=folder)
         self._trees = Trees(plan, self._loop, tell=self._events.append, feed=self._on_output, say=self._screen.notice)
-        self._awaited: dict[str, Awaited] = {}
+        self._asking = Asking(
+            self._roster, self._trees, self._loop, timeout=plan.ready_timeout, tell=self._events.append
+        )
         self._restarts: dict[str, Timer] = {}
         self._state: RunState
         self._control: ControlServer
@@ -157,9 +158,7 @@ class Supervisor:
 
     def _on_output(self, service: str, stream: str, chunk: bytes) -> None:
         self._screen.feed(service, stream, chunk)
-        awaited = self._awaited.get(service)
-        if awaited is not None and (stream != "tty" or self._roster.service(service).tty):
-            awaited.feed(stream, chunk)
+        self._asking.feed(service, stream, chunk)
 
     def _stop_run(self, reason: str, exit_code: int) -> None:
         if not layers.is_on(layers.TRAPS):
@@ -228,24 +227,10 @@ class Supervisor:
         return max(shared, min(now + LAST_GRACE, self._stopping_since + self._roster.grace + 2 * LAST_GRACE))
 
     def _await_ready(self, effect: ev.AwaitReady) -> None:
-        from devrun.run.ready.probing import Awaited, make_probe
-
-        service = self._roster.service(effect.name)
-        instance, environment = self._trees.instances[effect.name], self._roster.environment(effect.name)
-        try:
-            probe = make_probe(service, instance, environment, self._trees.children)
-        except DevrunError as error:  # of a service that was added by hand: the configuration checks its own
-            self._events.append(ev.ReadyFailed(effect.name, error.message, error.exit_code))
-            return
-        timeout = service.ready.timeout if self._plan.ready_timeout is None else self._plan.ready_timeout
-        awaited = Awaited(effect.name, probe, timeout=timeout, loop=self._loop, tell=self._events.append)
-        self._awaited[effect.name] = awaited
-        awaited.ask()
+        self._asking.begin(effect.name)
 
     def _cancel_ready(self, effect: ev.CancelReady) -> None:
-        awaited = self._awaited.pop(effect.name, None)
-        if awaited is not None:
-            awaited.cancel()
+        self._asking.cancel(effect.name)
 
     def _schedule_restart(self, effect: ev.ScheduleRestart) -> None:
         due = ev.RestartDue(effect.name)
