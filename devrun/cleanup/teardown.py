@@ -30,6 +30,7 @@ from devrun.state import open_state
 from devrun.system.columns import Column
 from devrun.system.execute import Wait
 from devrun.system.kernel import become_subreaper
+from devrun.system.processes import has_ended
 from devrun.worktrees.locate import locate
 from devrun.worktrees.patterns import Patterns
 from devrun.worktrees.places import Places
@@ -67,7 +68,9 @@ def teardown(request: TreeRequest) -> Steps[CleanupReport]:
     )
     results = yield from _noting_pauses(stopping, paused)
     stopped = {result.step.record.identity for result in results}
-    spared = tuple(each for identity, each in sorted(seen.items()) if identity not in stopped)
+    spared = tuple(
+        each for identity, each in sorted(seen.items()) if identity not in stopped and not has_ended(identity)
+    )
     _remember(request, results, spared)
     return CleanupReport(plan=KillPlan(steps=tuple(result.step for result in results), spared=spared), results=results)
 

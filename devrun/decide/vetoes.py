@@ -73,7 +73,10 @@ def another_namespace(record: ProcessRecord, context: Context, /) -> Veto | None
     if own is None:
         return Veto("other-namespace", "the namespaces of this devrun could not be read")
     theirs, ours = (record.pid_namespace, record.mount_namespace), (own.pid_namespace, own.mount_namespace)
-    return None if theirs == ours else Veto("other-namespace", "lives in another pid or mount namespace (a container?)")
+    if theirs == ours:
+        return None
+    why = "has namespaces that cannot be read" if None in theirs else "lives in another pid or mount namespace"
+    return Veto("other-namespace", f"{why} (a container?)")
 
 
 def container(record: ProcessRecord, _context: Context, /) -> Veto | None:

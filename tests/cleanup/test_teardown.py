@@ -108,6 +108,24 @@ def _two_pids(path):
     return [int(pid) for pid in pids] if len(pids) == 2 else None
 
 
+def test_who_was_to_be_spared_and_ended_meanwhile_is_not_reported_as_left(state, processes, tmp_path):
+    """A daemon on the list that ends with the service that talks to it."""
+    program = executable_named(str(tmp_path), "watchman")
+    code = (
+        "import os, signal, subprocess\n"
+        f"daemon = subprocess.Popen([{program!r}, '-I', '-c', 'input()'], stdin=subprocess.PIPE, start_new_session=True)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (daemon.communicate(), os._exit(0)))\n"
+        f"open({str(tmp_path / 'pids')!r}, 'w').write(f'{{os.getpid()}} {{daemon.pid}}')\n"
+        "while True: signal.pause()"
+    )
+    text = f"trap '' TERM; (trap - TERM; exec {PYTHON} -I -c {shlex.quote(code)}); read forever"
+    anchor = processes.popen(["/bin/sh", "-c", text], start_new_session=True, cwd=tmp_path, stdin=-1)
+    service, _ = wait_until(lambda: _two_pids(tmp_path / "pids"), "the service and its daemon run")
+    report = drive(teardown(a_request(state, anchor, str(tmp_path))))
+    assert [each.step.record.pid for each in report.results] == [service]
+    assert report.spared == ()
+
+
 def test_everything_takes_descendants_without_a_stamp(state, processes, tmp_path):
     """In a process of its own: pytest is the ancestor of too much."""
     code = (
