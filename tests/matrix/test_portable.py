@@ -40,7 +40,10 @@ def daemonised(tmp_path, up):
         )
         run = up(cwd=tmp_path)
         wait_until(pidfile.exists, "the daemon is there")
-        return run, psutil.Process(int(pidfile.read_text()))
+        daemon = psutil.Process(int(pidfile.read_text()))
+        itself = command[2:] if command[0] == "env" else command
+        wait_until(lambda: daemon.cmdline() == itself, "the daemon is what it will be")
+        return run, daemon
 
     return start
 
