@@ -234,8 +234,8 @@ class Processes:
         # A handshake may have been lent to services of devrun: those are not ours to clean.
         own = {each.pid for each in self._popens}
         for _ in range(10):
-            members = {child for root in roots if lives(root) for child in root.children(recursive=True)}
-            members |= {root for root in roots if lives(root)}
+            # Parents first: one that sees its child end before itself may start another, for somebody else to adopt.
+            members = [each for root in roots if lives(root) for each in (root, *root.children(recursive=True))]
             if not members:
                 break
             for member in members:
