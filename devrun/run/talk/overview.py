@@ -25,7 +25,7 @@ from devrun.run.talk.client import ask
 from devrun.run.talk.protocol import Ask, ServiceStatus
 from devrun.state import State
 from devrun.system.processes import Column, read_details, read_snapshot
-from devrun.worktrees.locate import root_of
+from devrun.worktrees.locate import root_now
 
 ANSWER_PATIENCE = 5.0
 """Seconds for a supervisor to say how it is: `ps --all` asks one after the other, and shows it all the same."""
@@ -98,7 +98,7 @@ def _view(run: _Run, loads: dict[tuple[str, str], Load]) -> View:
     now = time.time()
     return View(
         data=Ps(
-            worktree=root_of(record.worktree_identity) or record.worktree,
+            worktree=root_now(record.worktree_identity, record.worktree),
             run=_run_row(record),
             services=tuple(_row(each, run.ports, loaded[each.name], wrong=wrong) for each in run.services),
         ),
