@@ -37,7 +37,7 @@ from devrun.system.execute import drive
 from devrun.system.processes import has_ended
 from devrun.system.sockets import can_bind, listeners_on
 from devrun.worktrees.places import Places
-from devrun.worktrees.survey import Survey, make_places
+from devrun.worktrees.survey import Mentions, Survey, make_places
 
 ROUNDS = 3
 """How often the machine is read again after a stop.  Fewer and a port that changes hands once is
@@ -116,13 +116,14 @@ class _Question:
     def ask(self, survey: Survey | None) -> dict[str, KillPlan]:
         """Read the machine (or take what was read) and return the plan of each service.
 
-        Where nobody listens, nothing is to be matched and no run of ours goes on, nobody can be in the way.
+        Where nobody listens, nobody has the `match` and no run of ours goes on, nobody can be in the way.
         """
         patterns = [target.match for target in self._targets if target.match]
         self._listeners = listeners_on({port for target in self._targets for port in target.ports})
-        if not self._listeners and not patterns and self._run is None:
+        mentions = Mentions() if survey is None else survey.mentions
+        if not self._listeners and self._run is None and mentions.of(patterns) == frozenset():
             return {target.service: KillPlan() for target in self._targets}
-        survey = Survey(Column.ARGV if patterns else Column(0)) if survey is None else survey
+        survey = Survey(mentions=mentions) if survey is None else survey
         survey.hear(self._listeners)
         candidates = self._candidates(survey, patterns)
         if not candidates:
@@ -132,13 +133,10 @@ class _Question:
 
     def _candidates(self, survey: Survey, patterns: Sequence[str]) -> list[int]:
         found = [each.pid for each in self._listeners or () if each.pid is not None]
-        if patterns:
-            own = survey.own_pids
-            survey.fill(own, Column.ARGV)
-            rows = (survey.snapshot.get(pid) for pid in own)
-            found += [
-                row.pid for row in rows if row is not None and any(commandline.matches(each, row) for each in patterns)
-            ]
+        rows = (survey.snapshot.get(pid) for pid in survey.mentioning(patterns))
+        found += [
+            row.pid for row in rows if row is not None and any(commandline.matches(each, row) for each in patterns)
+        ]
         if self._run is not None:
             below = [row.pid for row in survey.snapshot.descendants(survey.snapshot.self_pid)]
             survey.fill(below, Column.ENVIRONMENT)

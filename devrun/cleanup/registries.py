@@ -19,7 +19,6 @@ from devrun.decide.listed import MalformedError, listed_pids
 from devrun.errors import reason_of
 from devrun.model import STAMP_VARIABLES, ProcessIdentity, ProcessRecord
 from devrun.system.bounded import TooLongError, run_bounded
-from devrun.system.columns import Column
 from devrun.system.fetch import UnavailableError, fetch, remaining
 from devrun.worktrees.survey import Survey
 
@@ -32,10 +31,8 @@ def consult(survey: Survey, registries: Sequence[Registry], *, root: str | None,
     untracked: dict[ProcessIdentity, str] = {}
     tracked: dict[ProcessIdentity, str] = {}
     skipped: list[Skipped] = []
-    own = survey.own_pids
-    survey.fill(own if registries else (), Column.ARGV)
     for registry in registries:
-        records = (survey.snapshot.get(pid) for pid in own)
+        records = [survey.snapshot.get(pid) for pid in survey.mentioning([registry.match])]
         alike = [each for each in records if each is not None and commandline.matches(registry.match, each)]
         if not alike:
             continue

@@ -49,8 +49,7 @@ def find_spinning(
     if not patterns:
         return ()
     survey = Survey() if survey is None else survey
-    own = survey.own_pids
-    survey.fill(own, Column.ARGV)
+    survey.mentioning(patterns.values())
     survey.hear(read_listeners())
     idle = idle_of_kind(patterns, survey.snapshot, survey.uid)
     if not idle:

@@ -15,13 +15,11 @@ def find_suspects(survey: Survey, suspects: Sequence[Suspect]) -> dict[ProcessId
     """Return the suspects without an owner, by the name of their kind."""
     if not suspects:
         return {}
-    own = survey.own_pids
-    survey.fill(own, Column.ARGV)
     found: dict[ProcessIdentity, str] = {}
     for suspect in suspects:
         alike = [
             record.pid
-            for pid in own
+            for pid in survey.mentioning([suspect.match])
             if (record := survey.snapshot.get(pid)) is not None and is_of_kind(suspect, record)
         ]
         survey.fill((above.pid for pid in alike for above in survey.snapshot.lineage(pid)), Column.ARGV)

@@ -147,9 +147,8 @@ class _Question:
 
     def _moved_away(self, survey: Survey) -> list[int]:
         """Return who is of a service's kind and may have been started in a worktree that is gone."""
-        own = survey.own_pids if self.settings.matches else []
-        survey.fill(own, Column.ARGV)
-        rows = [record for pid in own if (record := survey.snapshot.get(pid)) is not None]
+        alike = survey.mentioning(self.settings.matches)
+        rows = [record for pid in alike if (record := survey.snapshot.get(pid)) is not None]
         alike = [row.pid for row in rows if any(commandline.matches(each, row) for each in self.settings.matches)]
         survey.fill(alike, Column.ENVIRONMENT)
         return [pid for pid in alike if any(map(self._may_be_gone, started_at(survey.snapshot.get(pid))))]

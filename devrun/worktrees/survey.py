@@ -14,6 +14,7 @@ from devrun.model import Listener, ProcessIdentity, ProcessRecord, ProcessSnapsh
 from devrun.state import State
 from devrun.state.leases import Lease
 from devrun.system.columns import Column
+from devrun.system.mentions import find_mentions
 from devrun.system.processes import read_details, read_snapshot
 from devrun.worktrees.listing import list_worktrees
 from devrun.worktrees.locate import file_id
@@ -22,12 +23,30 @@ from devrun.worktrees.patterns import Patterns
 from devrun.worktrees.places import KnownRoot, Places
 
 
+class Mentions:
+    """Who may have a pattern in the command line: everybody is looked at once for each pattern."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, frozenset[int] | None] = {}
+
+    def of(self, patterns: Iterable[str]) -> frozenset[int] | None:
+        """Return the pids; None where everybody may.  The first word decides: blanks may be typed in many ways."""
+        words = {pattern.split(maxsplit=1)[0] for pattern in patterns if pattern.strip()}
+        new = frozenset(words - self._found.keys())
+        if new:
+            found = find_mentions(new)
+            self._found.update(dict.fromkeys(new, found))
+        pids = [self._found[word] for word in words]
+        return None if None in pids else frozenset().union(*(each for each in pids if each is not None))
+
+
 class Survey:
     """What has been read so far."""
 
-    def __init__(self, columns: Column = Column(0)) -> None:  # noqa: B008 - a value
+    def __init__(self, columns: Column = Column(0), *, mentions: Mentions | None = None) -> None:  # noqa: B008 - a value
         """`columns` are wanted for everybody: reading them in the same pass is cheaper than afterwards."""
         self.snapshot = read_snapshot(columns=columns)
+        self.mentions = Mentions() if mentions is None else mentions
         self.uid = os.geteuid()
         self._read: dict[int, Column] = {record.pid: columns for record in self.snapshot} if columns else {}
         self.surroundings: dict[ProcessIdentity, Surroundings] = {}
@@ -38,6 +57,13 @@ class Survey:
     def own_pids(self) -> list[int]:
         """The pids of this user's processes that have not ended: the only ones a question can be about."""
         return [record.pid for record in self.snapshot if record.uid == self.uid and not record.is_zombie]
+
+    def mentioning(self, patterns: Iterable[str]) -> list[int]:
+        """Return this user's processes that may have one of `patterns` in the command line, which is read then."""
+        may = self.mentions.of(patterns)
+        found = [pid for pid in self.own_pids if may is None or pid in may]
+        self.fill(found, Column.ARGV)
+        return found
 
     def fill(self, pids: Iterable[int], columns: Column = Column.ALL) -> None:
         """Read the columns of these processes that have not been read yet."""

@@ -39,8 +39,10 @@ def only(report):
     return service
 
 
-def test_a_free_port_costs_nothing_and_says_nothing(state, here):
-    service = only(guard(state, here, [a_target(1)]))
+@pytest.mark.parametrize("match", [None, "6c1d7f0e/start.js"])
+def test_a_free_port_without_a_match_in_sight_costs_no_reading_of_the_table(state, here, match, monkeypatch):
+    monkeypatch.setattr(sys.modules["devrun.cleanup.guard"], "Survey", None)
+    service = only(guard(state, here, [a_target(1, match=match)]))
     assert not service.plan.steps
     assert not service.plan.spared
 
