@@ -14,6 +14,8 @@ from devrun.system.commandlines import interpreter_of, resolve_script, split_com
 from devrun.system.environments import parse_environment
 from devrun.system.processes import is_portable
 
+_DELETED = b" (deleted)"  # what the kernel puts behind a path that is gone, proc(5)
+
 
 def find_mentions(words: Iterable[str]) -> frozenset[int] | None:
     """Return the pids that have one of `words` in an argument, or in the path of their executable or script.
@@ -21,7 +23,8 @@ def find_mentions(words: Iterable[str]) -> frozenset[int] | None:
     None where there is no cheap look: everybody may.  Without words nobody does.  A process whose
     command line cannot be read mentions nothing.
     """
-    needles = [word.encode() for word in words]
+    sought = tuple(words)
+    needles = [word.encode() for word in sought]
     if not needles:
         return frozenset()
     if is_portable():
@@ -34,28 +37,31 @@ def find_mentions(words: Iterable[str]) -> frozenset[int] | None:
         raw = _read(folder + b"/cmdline")
         if not raw:  # a kernel thread, a zombie, or gone
             continue
-        exe = _link(folder + b"/exe") or b""
-        texts = (raw, exe, _script(folder, raw, exe))
-        if any(needle in text for needle in needles for text in texts):
+        exe = (_link(folder + b"/exe") or b"").removesuffix(_DELETED)
+        script = _script(folder, raw, exe)
+        if any(needle in raw or needle in exe for needle in needles) or any(word in script for word in sought):
             found.append(int(name))
     return frozenset(found)
 
 
-def _script(folder: bytes, raw: bytes, exe: bytes) -> bytes:
+def _script(folder: bytes, raw: bytes, exe: bytes) -> str:
     """Return the real path of the script that an interpreter runs: `.bin/mint` is a link to what is looked for."""
     if not _is_interpreter(exe, raw[: raw.find(b"\0")]):
-        return b""
+        return ""
 
     def cwd() -> str | None:
         link = _link(folder + b"/cwd")
-        return None if link is None else os.fsdecode(link)
+        if link is None:
+            return None
+        is_deleted = link.endswith(_DELETED) and not os.path.lexists(link)
+        return os.fsdecode(link.removesuffix(_DELETED) if is_deleted else link)
 
     def started_in() -> str | None:
         environment = parse_environment(_read(folder + b"/environ") or b"")
         return None if environment is None else environment.pwd
 
     script = resolve_script(split_command_line(raw), os.fsdecode(exe) or None, cwd, started_in)
-    return b"" if script is None else os.fsencode(script)
+    return script or ""  # as text: not every file system encoding can write what was read as UTF-8
 
 
 @functools.lru_cache(maxsize=512)  # asked of every process, and most of them run one of a few programs

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 
 import pytest
@@ -60,6 +62,65 @@ def test_whoever_matches_is_found(processes, tmp_path, pattern):
     snapshot = read_details(read_snapshot(), pids, Column.ARGV)
     matching = {pid for pid in pids if commandline.matches(pattern, snapshot.get(pid))}
     assert matching <= (Mentions().of([pattern]) or frozenset())
+
+
+def matched_and_found(pattern, pid):
+    matching = commandline.matches(pattern, read_details(read_snapshot(), [pid], Column.ARGV).get(pid))
+    return matching, pid in Mentions().of([pattern])
+
+
+@pytest.fixture
+def linked_script(processes, tmp_path):
+    """Start a shell on `bin/tool`, a link to `lib/real-name.sh` of a folder; PWD does not say where."""
+    folder = tmp_path / "worktree"
+
+    def lay_out():
+        (folder / "lib").mkdir(parents=True)
+        (folder / "bin").mkdir()
+        (folder / "lib" / "real-name.sh").write_text("echo; read forever\n")
+        (folder / "bin" / "tool").symlink_to("../lib/real-name.sh")
+        return folder
+
+    def start(*argv, executable=None):
+        child = processes.popen(
+            [*argv, "bin/tool"],
+            executable=executable,
+            cwd=lay_out(),
+            env={"PWD": "/"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert child.stdout.readline() == b"\n"
+        return child.pid
+
+    start.lay_out = lay_out
+    return start
+
+
+def test_the_script_of_a_folder_that_was_deleted_and_made_again_is_found(linked_script, tmp_path):
+    pid = linked_script("/bin/sh")
+    shutil.rmtree(tmp_path / "worktree")
+    assert matched_and_found(f"{tmp_path}/worktree/bin", pid) == (True, True)
+    linked_script.lay_out()
+    assert matched_and_found("lib/real-name.sh", pid) == (True, True)
+
+
+def test_the_script_of_an_interpreter_whose_own_file_was_replaced_is_found(linked_script, tmp_path):
+    shutil.copy("/bin/sh", tmp_path / "sh")
+    pid = linked_script("tool", executable=tmp_path / "sh")
+    (tmp_path / "sh").unlink()
+    assert matched_and_found("lib/real-name.sh", pid) == (True, True)
+
+
+def test_a_script_whose_name_this_locale_cannot_write_is_no_bug(processes, tmp_path):
+    script = tmp_path / "é.sh"
+    script.write_text("echo; read forever\n")
+    child = processes.popen(["/bin/sh", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout.readline() == b"\n"
+    look = f"from devrun.system.mentions import find_mentions as f; print({child.pid} in f([{str(tmp_path)!r}]))"
+    ascii_only = {**os.environ, "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    found = subprocess.run([sys.executable, "-c", look], env=ascii_only, capture_output=True, text=True, check=False)
+    assert (found.stdout, found.stderr) == ("True\n", "")
 
 
 def test_nothing_is_looked_for_without_a_word(monkeypatch):
