@@ -25,7 +25,7 @@ def started_rows(services: Iterable[ServiceStatus], ports: PortSet) -> tuple[Sta
         StartedRow(
             name=each.name,
             state=each.state,  # type: ignore[arg-type]  # the supervisor's phases are these words
-            port=(port := ports.port(each.name)),
+            port=(port := each.ports_beside(ports).get("")),
             url=None if port is None else url_of(port),
             ready=each.ready,
         )

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from devrun.cleanup import guard, target_of
 from devrun.config.project import Service
 from devrun.errors import DevrunError
-from devrun.model import ProcessSnapshot
+from devrun.model import PortSet, ProcessSnapshot
 from devrun.run.instance import Instance
 from devrun.run.life.events import GuardRefused, MainExited
 from devrun.run.plan import RunPlan
@@ -23,7 +23,7 @@ class Gate:
         self._plan = plan
         self._state = state
 
-    def refusal(self, service: Service) -> GuardRefused | None:
+    def refusal(self, service: Service, ports: PortSet) -> GuardRefused | None:
         """Clear the way of a service that starts (again); return who is in it and stays, None when it is clear.
 
         Where that cannot be found out (a spoilt state folder), this one service does not start.
@@ -32,7 +32,7 @@ class Gate:
             report = guard(
                 self._state,
                 self._plan.worktree,
-                [target_of(service, self._plan.ports)],
+                [target_of(service, ports)],
                 run=self._plan.id,
                 settings=self._plan.project.sweep,
                 grace=service.stop.timeout,
@@ -42,12 +42,12 @@ class Gate:
         message = report.services[0].message
         return None if message is None else GuardRefused(service.name, message)
 
-    def with_holder(self, event: MainExited, service: Service, instance: Instance | None) -> MainExited:
+    def with_holder(self, event: MainExited, service: Service, ports: PortSet, instance: Instance | None) -> MainExited:
         """Name the foreign process on the port of a service that failed: taken between guard and bind.
 
         Who cannot be told from the service's own tree is no stranger.
         """
-        port = self._plan.ports.port(service.name)
+        port = ports.port(service.name)
         if event.code == 0 or port is None or instance is None:
             return event
         listeners = listeners_on((port,))

@@ -171,8 +171,9 @@ class Supervisor:
             if isinstance(event, ev.ReadyFailed):
                 self._last_words[event.name] = tuple(self._screen.last_lines(event.name))
             if isinstance(event, ev.MainExited):
+                name = event.name
                 event = self._gate.with_holder(
-                    event, self._roster.service(event.name), self._trees.instances.get(event.name)
+                    event, self._roster.service(name), self._roster.ports(name), self._trees.instances.get(name)
                 )
             self._was_asked = self._was_asked or isinstance(event, ev.StopRun)
             self._state, effects = step(self._state, event)
@@ -205,7 +206,7 @@ class Supervisor:
 
     def _start(self, effect: ev.Start) -> None:
         service = self._roster.service(effect.name)
-        refusal = self._gate.refusal(service) if effect.guard else None
+        refusal = self._gate.refusal(service, self._roster.ports(effect.name)) if effect.guard else None
         if refusal is not None:
             self._events.append(refusal)
         else:

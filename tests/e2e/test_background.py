@@ -254,6 +254,37 @@ def test_a_start_asks_the_guard_first(session, processes):
     assert session.states() == {"web": "failed", "other": "ready"}
 
 
+def test_a_service_that_came_into_the_configuration_later_has_its_port_guarded(session, processes):
+    session.services(web="listener")
+    session.json("up", "-d", "--wait")
+    session.services(web="listener", late="listener")
+    stranger = processes.python(
+        "s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); ready(); rest()", str(session.base + 11)
+    )
+    done = session("up", "-d", "late", "--wait")
+    assert done.returncode == 3
+    assert f"port {session.base + 11} (`late`) is held by pid {stranger.pid}" in done.stderr
+    assert session.states() == {"web": "ready", "late": "failed"}
+    assert lives(stranger.process)
+
+
+def test_a_service_is_shown_and_guarded_on_the_port_it_runs_with_not_on_that_of_a_changed_configuration(
+    session, processes
+):
+    session.services(web="listener")
+    session.json("up", "-d", "--wait")
+    changed = session.base + 22
+    session.services(web={"shape": "listener", "port": changed})
+    stranger = processes.python(
+        "s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); ready(); rest()", str(changed)
+    )
+    assert session.json("port", "web")["port"] == changed
+    assert [row["port"] for row in session.json("ps")["services"]] == [session.base]
+    assert [row["port"] for row in session.json("wait")["services"]] == [session.base]
+    assert session.json("restart", "web") == {"services": [{"name": "web", "outcome": "ready"}]}
+    assert lives(stranger.process)
+
+
 @pytest.mark.parametrize("verb", ["stop", "start", "restart", "wait", "attach"])
 def test_without_a_run_a_verb_fails_with_a_hint(session, verb):
     session.services(web="listener")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from devrun.model import PortSet
 from devrun.run.life import events as ev
 from devrun.run.talk.desk import Desk
 from devrun.run.talk.protocol import RESTART, START, STOP, WAIT, Ask
@@ -13,7 +14,8 @@ from tests.run.lifecycles import Run, service
 def desk_of(run):
     screen = SimpleNamespace(prompts=SimpleNamespace(is_waiting=lambda _name: False))
     trees = SimpleNamespace(instances={})
-    return Desk(state=lambda: run.state, tell=run.tell, roster=None, trees=trees, screen=screen)
+    roster = SimpleNamespace(ports=lambda _name: PortSet(slot=0, offset=0, ports={}))
+    return Desk(state=lambda: run.state, tell=run.tell, roster=roster, trees=trees, screen=screen)
 
 
 def asked_to_wait(run, *names):

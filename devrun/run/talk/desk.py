@@ -76,7 +76,7 @@ class Desk:
         for name in names:  # a name becomes the name of a log file
             if not _NAME.match(name) or name not in ask.environments:
                 return self._error(f"`{name}` cannot be added", "`devrun up -d SERVICE`")
-        self._roster.admit(ask.services, ask.environments)
+        self._roster.admit(ask.services, ask.environments, ask.ports)
         self._tell(ev.AddServices(ask.services))
         if not ask.waits:
             return self._status
@@ -186,6 +186,7 @@ class Desk:
                     since=None if instance is None else instance.started_at,
                     prompt=self._screen.prompts.is_waiting(name),
                     missed=missed,
+                    ports=self._roster.ports(name).ports.get(name, {}),
                 )
             )
         return tuple(found)

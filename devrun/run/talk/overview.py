@@ -90,7 +90,7 @@ def _view(run: _Run, loads: dict[tuple[str, str], Load]) -> View:
     claims = [
         Claim(each.name, port, frozenset() if load is None else load.pids | {each.anchor or 0})
         for each in run.services
-        for port in run.ports.ports.get(each.name, {}).values()
+        for port in each.ports_beside(run.ports).values()
         for load in [loaded[each.name]]
     ]
     intruders = find_intruders(claims)
@@ -123,7 +123,7 @@ def _run_row(record: RunRecord) -> RunRow:
 
 
 def _row(each: ServiceStatus, ports: PortSet, load: Load | None, *, wrong: set[str] | None = None) -> ServiceRow:
-    port = ports.port(each.name)
+    port = each.ports_beside(ports).get("")
     return ServiceRow(
         name=each.name,
         state=each.state,  # type: ignore[arg-type]  # the supervisor's phases are these words

@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from devrun.config.project import Service
 from devrun.errors import DevrunError
+from devrun.model import PortSet
 
 VERSION = 1
 LONGEST_LINE = 4 * 1024 * 1024
@@ -45,7 +46,7 @@ STATUS, WAIT, STOP, START, RESTART, ADD, DOWN, ATTACH, RESIZE, HOLD, KEEP = (
 class Ask(Struct, frozen=True):
     """A request.
 
-    `services` and `environments` come with `add`, `size` (rows, columns) with `attach` and `resize`,
+    `services`, `environments` and `ports` come with `add`, `size` (rows, columns) with `attach` and `resize`,
     `borrowed` with `hold`, `by` (what people called, for the run's last words) with `down`.  Who asks
     to `add` and does not wait is answered when the services are taken in, others when each is ready
     or has failed.
@@ -56,6 +57,7 @@ class Ask(Struct, frozen=True):
     names: tuple[str, ...] = ()
     services: tuple[Service, ...] = ()
     environments: Mapping[str, Mapping[str, str]] = {}
+    ports: PortSet | None = None
     size: tuple[int, int] | None = None
     borrowed: tuple[str, ...] = ()
     waits: bool = True
@@ -71,7 +73,7 @@ class ServiceStatus(Struct, frozen=True):
     """One service as the supervisor sees it.
 
     `missed`: it ended well before it was ready, which it should have become.  `since` is when it was
-    started last (wall clock).
+    started last (wall clock).  `ports` are those it was started with, by name (`""` is its own).
     """
 
     name: str
@@ -84,6 +86,11 @@ class ServiceStatus(Struct, frozen=True):
     since: float | None = None
     prompt: bool = False
     missed: bool = False
+    ports: Mapping[str, int] | None = None
+
+    def ports_beside(self, leased: PortSet) -> Mapping[str, int]:
+        """Return the ports it runs with: those of the lease follow the configuration, a live service does not."""
+        return leased.ports.get(self.name, {}) if self.ports is None else self.ports
 
     @property
     def is_lost(self) -> bool:
