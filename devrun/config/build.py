@@ -16,7 +16,7 @@ from devrun.config.files import read_source, shown
 from devrun.config.overlay import merge, without_nothing
 from devrun.config.problems import Problems, did_you_mean
 from devrun.config.procfile import PORT_STEP, Formation, Instance, expand, parse_formation, read_procfile
-from devrun.config.project import Dependency, PortSettings, Project, Service
+from devrun.config.project import Condition, Dependency, PortSettings, Project, Service
 from devrun.config.settings import sweep_of
 from devrun.config.shape import EnvFile, PortsEntry, ServiceEntry, ServicesFile
 from devrun.config.value import Value, unwrap
@@ -55,7 +55,7 @@ def build_project(document: Value, inputs: Inputs, problems: Problems) -> Projec
     known = _known_variables(inputs.environ, variables)
     drafts = _drafts(typed, document, inputs, problems)
     services = {each.name: build_service(each, inputs.folders, known, problems) for each in drafts}
-    services = _with_instances(services, drafts)
+    services = _with_tasks(_with_instances(services, drafts))
     problems.raise_any()
     check_project(services, {each.name: each for each in drafts}, problems)
     sweep = sweep_of(typed.sweep, document, problems)
@@ -198,5 +198,15 @@ def _with_instances(services: Mapping[str, Service], drafts: Iterable[Draft]) ->
                 for instance in families.get(each.service, [each.service])
             ),
         )
+        for name, service in services.items()
+    }
+
+
+def _with_tasks(services: Mapping[str, Service]) -> dict[str, Service]:
+    """Mark who is awaited as `completed`: its exit 0 is expected, even where who awaits it is not started."""
+    conditions = [each for service in services.values() for each in service.depends_on]
+    tasks = {each.service for each in conditions if each.condition is Condition.COMPLETED}
+    return {
+        name: msgspec.structs.replace(service, completes=True) if name in tasks else service
         for name, service in services.items()
     }

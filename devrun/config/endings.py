@@ -40,12 +40,10 @@ def restart_of(draft: Draft, problems: Problems) -> Restart:
         for key in ("max_restarts", "backoff", "max_backoff"):
             if getattr(entry, key) is not None:
                 problems.add(f"`{key}` needs `restart`", draft.where(key), hint="`restart: on-failure`")
-    return Restart(
-        _POLICIES[policy],
-        caps[0] if caps else None,
-        seconds(waits["backoff"], default.backoff),
-        seconds(waits["max_backoff"], default.max_backoff),
-    )
+    backoff = seconds(waits["backoff"], default.backoff)
+    # A first wait of a minute is meant: the default for the longest wait does not cut it down.
+    longest = seconds(waits["max_backoff"], max(backoff, default.max_backoff))
+    return Restart(_POLICIES[policy], caps[0] if caps else None, backoff, longest)
 
 
 def stop_of(draft: Draft, problems: Problems) -> Stop:

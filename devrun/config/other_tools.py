@@ -26,7 +26,7 @@ _KEYS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("cmd", "run", "script", "exec", "entrypoint", "shell"), "`command`"),
         **dict.fromkeys(("cwd", "dir", "directory", "workdir", "root"), "`working_dir`"),
         **dict.fromkeys(("env", "environments", "envs"), "`environment`"),
-        "env_file": "`env_file` stands at the top of the file, for all services",
+        "env_file": "it stands at the top of the file, for all services",
         "stop_signal": "`stop: {signal: …}`",
         "stop_grace_period": "`stop: {timeout: …}`",
         "shutdown": "`stop: {signal: …, timeout: …}`",

@@ -109,6 +109,7 @@ class Service(Struct, frozen=True):
 
     `ports` are further named ports.  `port_promised` is False for a Procfile's assigned port: such
     a service need not listen there.  `command` as text is for `sh -c`, as a tuple for exec.
+    `completes`: some service of the project, started or not, awaits it as `completed`.
     """
 
     name: str
@@ -128,6 +129,7 @@ class Service(Struct, frozen=True):
     on_foreign: OnForeign = OnForeign.REFUSE
     profiles: tuple[str, ...] = ()
     essential: bool = True
+    completes: bool = False
     tty: bool = False
     stdin: Stdin = Stdin.TETHER
     place: Place | None = None

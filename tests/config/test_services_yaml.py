@@ -84,6 +84,8 @@ def test_the_file_of_the_design_means_what_the_design_says(folder):
         ("restart: on-failure:3", Restart(RestartPolicy.ON_FAILURE, 3)),
         ("restart: on-failure\nmax_restarts: 2\nbackoff: 100ms", Restart(RestartPolicy.ON_FAILURE, 2, 0.1)),
         ("restart: {policy: always, max_restarts: 0, max_backoff: 1m}", Restart(RestartPolicy.ALWAYS, 0, 0.5, 60)),
+        ("restart: always\nbackoff: 1m", Restart(RestartPolicy.ALWAYS, None, 60, 60)),
+        ("restart: always\nbackoff: 1m\nmax_backoff: 5s", Restart(RestartPolicy.ALWAYS, None, 60, 5)),
     ],
 )
 def test_restart_in_all_its_forms(folder, written, meant):
@@ -108,6 +110,16 @@ def test_restart_in_all_its_forms(folder, written, meant):
 def test_dependencies_in_compose_s_words_too(folder, written, meant):
     text = f"services:\n  db: {{command: y}}\n  web: {{command: x, depends_on: {written}}}\n"
     assert folder.load(text).services["web"].depends_on == meant
+
+
+def test_who_is_awaited_as_completed_is_a_task_for_the_whole_project(folder):
+    text = """
+services:
+  migrate: {command: x}
+  api: {command: x}
+  web: {command: x, profiles: [front], depends_on: {migrate: completed, api: ready}}
+"""
+    assert [each.name for each in folder.load(text).services.values() if each.completes] == ["migrate"]
 
 
 @pytest.mark.parametrize(
@@ -219,6 +231,7 @@ def test_private_keys_anchors_and_merges(folder):
         ("command: x\nmatch: a ${PORT}", 12, "takes no templates", None),
         ("command: x\nrestart: alwys", 14, "found `alwys`", "did you mean `always`?"),
         ("command: x\nmax_restarts: 3", 19, "needs `restart`", None),
+        ("command: x\nenv_file: .env", 5, "unknown key `env_file`", "it stands at the top of the file"),
         ("command: x\nrestart: on-failure:3\nmax_restarts: 2", 19, "said twice", None),
         ("command: x\nrestart: always\nmax_restarts: -1", 19, "a whole number from 0", None),
         ("command: x\nrestart: always\nbackoff: soon", 14, "a number of seconds", None),

@@ -90,6 +90,14 @@ def test_exit_0_that_is_awaited_as_completed_goes_on():
     assert run.finish is None
 
 
+def test_exit_0_of_a_task_goes_on_even_when_nobody_who_awaits_it_is_in_the_run():
+    run = Run(service("migrate", completes=True), service("api")).up("migrate", "api")
+    run.end("migrate", 0)
+    run.gone("migrate")
+    assert run.finish is None
+    assert run.phases() == {"migrate": "exited", "api": "ready"}
+
+
 def test_a_completed_service_lets_nobody_start_before_its_leftovers_are_gone():
     run = Run(service("migrate"), service("api", ("migrate", COMPLETED))).up("migrate")
     assert ev.StopTree("migrate") in run.tell(ev.MainExited("migrate", 0))

@@ -125,7 +125,8 @@ def _decide_end(turn: Turn, each: ServiceState, code: int) -> None:
     """Judge a main process that ended by itself: expected, to be restarted, or a loss."""
     name, policy = each.service.name, each.service.restart.policy
     text = _exit_text(name, code)
-    if code == 0 and any(other.needs(name, Condition.COMPLETED) for other in turn.services.values()):
+    is_task = each.service.completes or any(other.needs(name, Condition.COMPLETED) for other in turn.services.values())
+    if code == 0 and is_task:
         turn.want_stop(name, Then.REST, Phase.EXITED)
         turn.announce(name, f"`{name}` completed")
     elif policy is RestartPolicy.ALWAYS or (policy is RestartPolicy.ON_FAILURE and code != 0):
