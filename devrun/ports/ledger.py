@@ -61,11 +61,23 @@ def claim(
     nothing fits or a live run is in the way, UsageError for a nonsense pin.
     """
     pin = wanted_slot(slot, project)
-    wish = _wish(worktree, project, pin)
     lease = state.leases.get(worktree.identity)
+    if slot is None and lease is not None and pin not in {None, lease.slot} and state.runs.alive(lease.identity):
+        pin = None  # started with `--slot`, or before the pin was written: the run stays where it is
+    wish = _wish(worktree, project, pin)
     if lease is None or not _is_current(state, lease, wish, pin):
         with state.writing():
             lease = _Claim(state, say or _silent).settle(wish, pin)
+    return in_use(state, lease)
+
+
+def foresee(state: State, worktree: Worktree, project: Project) -> PortSet:
+    """Return what `claim` would, or raise what it would raise; nothing is written."""
+    pin = wanted_slot(None, project)
+    wish = _wish(worktree, project, pin)
+    lease = state.leases.get(worktree.identity)
+    if lease is None or not _is_current(state, lease, wish, pin):
+        lease, _, _ = _Claim(state, _silent).decide(wish, pin)
     return in_use(state, lease)
 
 
@@ -117,16 +129,20 @@ class _Claim:
 
     def settle(self, wish: Lease, pin: int | None) -> Lease:
         """Find the slot of a wish, move whom it displaces, write it."""
-        old = self._leases.get(wish.identity)
-        live = old is not None and bool(self._state.runs.alive(wish.identity))
-        slot = self._slot(wish, old, pin, live=live)
-        lease = msgspec.structs.replace(wish, slot=slot, pinned=pin is not None)
-        displaced = self._displaced(lease)
-        self._write(lease, old if live else None)
+        lease, running, displaced = self.decide(wish, pin)
+        self._write(lease, running)
         for other in displaced:
             self._move(other, f"`{lease.root}` has the plain port {_shared(lease, other)}")
         self._forget_predecessor(lease)
         return lease
+
+    def decide(self, wish: Lease, pin: int | None) -> tuple[Lease, Lease | None, list[Lease]]:
+        """Return the lease of a wish, the one that a live run still has, and those that have to move."""
+        old = self._leases.get(wish.identity)
+        live = old is not None and bool(self._state.runs.alive(wish.identity))
+        slot = self._slot(wish, old, pin, live=live)
+        lease = msgspec.structs.replace(wish, slot=slot, pinned=pin is not None)
+        return lease, old if live else None, self._displaced(lease)
 
     def _slot(self, wish: Lease, old: Lease | None, pin: int | None, *, live: bool) -> int:
         if pin is not None:

@@ -185,6 +185,15 @@ class TestPins:
         end()
         assert claim(state, main_checkout(), project()).slot == 0
 
+    def test_a_live_run_keeps_its_slot_whatever_the_file_pins(self, state, start_run):
+        claim(state, linked("x"), project(slot=5), slot=7)
+        end = start_run(linked("x"), "web")
+        assert claim(state, linked("x"), project(slot=5)).slot == 7
+        with pytest.raises(PortConflictError, match="runs on slot 7"):
+            claim(state, linked("x"), project(slot=5), slot=6)
+        end()
+        assert claim(state, linked("x"), project(slot=5)).slot == 5
+
     def test_a_leased_slot_is_refused_by_name(self, state):
         claim(state, linked("x"), project(), slot=7)
         with pytest.raises(PortConflictError, match="/home/u/x"):
