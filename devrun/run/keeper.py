@@ -141,9 +141,10 @@ class Keeper:
     def _clear_up(self, status: int, supervisor: ProcessIdentity | None) -> RunResult:
         stopped, left = self._clear(supervisor) if layers.is_on(layers.KEEPER) else Cleared()
         word = f"signal {status - _BY_SIGNAL}" if status > _BY_SIGNAL else f"exit code {status}"
+        count = "1 process it left was" if stopped == 1 else f"{stopped} processes it left were"
         return RunResult(
             exit_code=status or 1,
-            message=f"the supervisor ended with {word}; {stopped} processes it left were stopped",
+            message=f"the supervisor ended with {word}; {count} stopped",
             hint="`devrun history` lists them" if stopped else None,
             is_error=True,
             last_lines=left,

@@ -38,7 +38,7 @@ def listen():
 
 def clear(supervisor):
     say("cleared")
-    return room.Cleared(3, ("left 4711",))
+    return room.Cleared({count}, ("left 4711",))
 
 def supervise(life):
     os.setsid()
@@ -60,12 +60,10 @@ _UNTIL_TERM = """
 def keeper(processes, up):
     """Start a keeper whose supervisor runs `body`."""
 
-    def start(body, *, margin=30, **popen):
+    def start(body, *, margin=30, count=3, **popen):
         # stdout first: the handshake is the line "supervisor PID".
-        run = up(
-            argv=(sys.executable, "-c", _PROGRAM.replace("{body}", body.strip()).replace("{margin}", str(margin))),
-            **popen,
-        )
+        program = _PROGRAM.replace("{margin}", str(margin)).replace("{count}", str(count))
+        run = up(argv=(sys.executable, "-c", program.replace("{body}", body.strip())), **popen)
         run.supervisor = int(run.read_until("\n").split()[1])
         return run
 
@@ -87,12 +85,13 @@ def test_a_signal_is_forwarded(keeper, signum):
     assert run.wait() == 5
 
 
-def test_what_a_supervisor_leaves_by_its_death_is_cleared(keeper):
-    run = keeper(_UNTIL_TERM)
+@pytest.mark.parametrize(("count", "said"), [(1, "1 process it left was"), (3, "3 processes it left were")])
+def test_what_a_supervisor_leaves_by_its_death_is_cleared(keeper, count, said):
+    run = keeper(_UNTIL_TERM, count=count)
     psutil.Process(run.supervisor).kill()
     assert run.wait() == 137
     assert "cleared" in run.output
-    assert "3 processes it left were stopped left 4711" in run.output
+    assert f"{said} stopped left 4711" in run.output
 
 
 def test_a_supervisor_that_crashes_is_cleared_after(keeper):
