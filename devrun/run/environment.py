@@ -12,6 +12,8 @@ from devrun.config.templates import TemplateFacts, expand_service
 from devrun.model import STAMP_VARIABLES, PortSet, Stamp, Worktree
 from devrun.ports.names import noted_bases, own_port_environment, port_environment, without_inherited
 
+_STATE_DIR = "DEVRUN_STATE_DIR"
+
 
 def stamp_environment(stamp: Stamp) -> dict[str, str]:
     """Return the variables that say which run, service, worktree and state folder a process is of."""
@@ -23,7 +25,8 @@ def common_environment(
 ) -> dict[str, str]:
     """Return what every service of the worktree (and `run`, `env`, `exec`) sees.
 
-    No stamp and no `PORT`, also not from a file: those belong to one service.  `colour` is whether a terminal shows the
+    No stamp and no `PORT`, also not from a file: those belong to one service.  The caller's own
+    DEVRUN_STATE_DIR stays: a devrun that the command calls has to find the same leases.  `colour` is whether a terminal shows the
     output: the services write to pipes and would turn their colours off.
     """
     environment = without_inherited(inherited, project.services)
@@ -32,6 +35,8 @@ def common_environment(
     environment.update(noted_bases(project.services, inherited))
     for name in ("PORT", *STAMP_VARIABLES):
         environment.pop(name, None)
+    if inherited.get(_STATE_DIR):
+        environment[_STATE_DIR] = inherited[_STATE_DIR]
     environment.setdefault("PYTHONUNBUFFERED", "1")
     if colour and not environment.get("NO_COLOR"):
         environment.setdefault("FORCE_COLOR", "1")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.support.devrun import devrun
+from tests.support.devrun import PROGRAM, devrun
 
 SERVICES = """\
 services:
@@ -45,6 +45,14 @@ def test_with_a_service_it_has_all_of_it_but_the_stamp(project):
     assert seen["cwd"] == os.path.join(project, "apps", "api")
     assert seen.keys() & {"DEVRUN_RUN", "DEVRUN_SERVICE", "DEVRUN_WORKTREE"} == set()
     assert shown("web", cwd=project)["API"] == "http://localhost:23811"
+
+
+def test_a_devrun_that_the_command_calls_has_the_same_ports(repository):
+    repository.commit({"services.yaml": SERVICES, "apps/api/x": ""})
+    linked = repository.worktree("linked")
+    pinned = devrun("port", "api", cwd=linked, env={**os.environ, "DEVRUN_PIN_SLOT": "7"})
+    within = devrun("run", "--", PROGRAM, "port", "api", cwd=linked)
+    assert (pinned.stdout, within.stdout, within.stderr) == ("23881\n", "23881\n", "")
 
 
 def test_of_a_formation_it_is_the_first(repository):

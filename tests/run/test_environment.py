@@ -31,6 +31,12 @@ def test_everybody_sees_the_ports_of_all_over_what_a_file_says():
         assert (each["WEB_PORT"], each["WEB_URL"], each["A"]) == ("3020", "http://localhost:3020", "from the file")
 
 
+def test_the_state_folder_of_the_caller_is_handed_on_and_no_file_names_another():
+    inherited = {**dict.fromkeys(STAMP_VARIABLES, "inherited"), "DEVRUN_STATE_DIR": "/chosen"}
+    for each in prepare(inherited, DEVRUN_STATE_DIR="/forged"):
+        assert {name: each.get(name) for name in STAMP_VARIABLES if name in each} == {"DEVRUN_STATE_DIR": "/chosen"}
+
+
 def test_a_file_cannot_forge_a_stamp():
     for each in prepare({}, **dict.fromkeys(STAMP_VARIABLES, "forged")):
         assert each.keys().isdisjoint(STAMP_VARIABLES)
