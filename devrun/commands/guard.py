@@ -5,12 +5,11 @@ from __future__ import annotations
 from devrun.cleanup import guard, target_of
 from devrun.config.select import find_services
 from devrun.errors import IncompleteError, RefusedError
-from devrun.model import PortSet
-from devrun.ports.ledger import claim, known
+from devrun.ports.ledger import claim
 from devrun.report.cleaning import guard_data, guard_lines
 from devrun.report.console import Output
-from devrun.state import State, open_state
-from devrun.workspace import Workspace, open_workspace
+from devrun.state import open_state
+from devrun.workspace import open_workspace
 
 
 def run(output: Output, *, services: list[str], file: str | None, dry_run: bool, force: bool) -> int:
@@ -19,7 +18,7 @@ def run(output: Output, *, services: list[str], file: str | None, dry_run: bool,
     project = workspace.project
     wanted = {each.name: each for each in find_services(services, project)}
     with open_state(create=not dry_run) as state:
-        ports = _ports(state, workspace, output, dry_run=dry_run)
+        ports = claim(state, workspace.worktree, project, say=output.say, dry_run=dry_run)
         targets = [target_of(each, ports, force=force) for each in wanted.values()]
         grace = max(each.stop.timeout for each in wanted.values())
         report = guard(state, workspace.worktree, targets, dry_run=dry_run, settings=project.sweep, grace=grace)
@@ -29,18 +28,3 @@ def run(output: Output, *, services: list[str], file: str | None, dry_run: bool,
     for each in report.blocked:
         output.complain(each.message or "", hint=each.hint)
     return RefusedError.exit_code if report.blocked else 0
-
-
-def _ports(state: State, workspace: Workspace, output: Output, *, dry_run: bool) -> PortSet:
-    """Return the ports of the worktree.  A dry run claims none: without a lease only the plain ones are certain."""
-    if not dry_run:
-        return claim(state, workspace.worktree, workspace.project, say=output.say)
-    leased = known(state, workspace.worktree.identity)
-    if leased is not None:
-        return leased
-    bases: dict[str, dict[str, int]] = {}
-    for service in workspace.project.services.values():
-        if workspace.worktree.is_main or service.fixed:
-            named = {name: port for name, port in (("", service.port), *service.ports.items()) if port is not None}
-            bases[service.name] = named
-    return PortSet(slot=0, offset=0, ports=bases)

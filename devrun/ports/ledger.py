@@ -47,18 +47,20 @@ from devrun.worktrees.paths import folder_of
 Say = Callable[[str], None]
 
 
-def claim(
+def claim(  # noqa: PLR0913 - who claims, for what, and how
     state: State,
     worktree: Worktree,
     project: Project,
     *,
     slot: int | None = None,
     say: Say | None = None,
+    dry_run: bool = False,
 ) -> PortSet:
     """Return the ports of a worktree, leasing them when they are not leased yet.
 
-    `slot` is the pin of `--slot`.  `say` is told why a lease moved.  Raises PortConflictError when
-    nothing fits or a live run is in the way, UsageError for a nonsense pin.
+    `slot` is the pin of `--slot`.  `say` is told why a lease moved.  A `dry_run` answers the same and
+    writes nothing.  Raises PortConflictError when nothing fits or a live run is in the way,
+    UsageError for a nonsense pin.
     """
     pin = wanted_slot(slot, project)
     lease = state.leases.get(worktree.identity)
@@ -66,18 +68,10 @@ def claim(
         pin = None  # started with `--slot`, or before the pin was written: the run stays where it is
     wish = _wish(worktree, project, pin)
     if lease is None or not _is_current(state, lease, wish, pin):
+        if dry_run:
+            return in_use(state, _Claim(state, _silent).decide(wish, pin)[0])
         with state.writing():
             lease = _Claim(state, say or _silent).settle(wish, pin)
-    return in_use(state, lease)
-
-
-def foresee(state: State, worktree: Worktree, project: Project) -> PortSet:
-    """Return what `claim` would, or raise what it would raise; nothing is written."""
-    pin = wanted_slot(None, project)
-    wish = _wish(worktree, project, pin)
-    lease = state.leases.get(worktree.identity)
-    if lease is None or not _is_current(state, lease, wish, pin):
-        lease, _, _ = _Claim(state, _silent).decide(wish, pin)
     return in_use(state, lease)
 
 

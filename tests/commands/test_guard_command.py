@@ -127,3 +127,17 @@ def test_reap_of_the_current_worktree(repository, capsys, server, monkeypatch): 
     assert rows[mine.pid]["outcome"] == "terminated"
     assert main(["reap"]) == 0
     assert str(mine.pid) not in capsys.readouterr().out
+
+
+def test_a_dry_run_is_refused_the_ports_that_the_act_is_refused(project, repository, capsys, monkeypatch):
+    project(23_000)
+    repository.git("add", "services.yaml")
+    repository.git("commit", "-qm", "services")
+    monkeypatch.setenv("DEVRUN_PIN_SLOT", "7")
+    monkeypatch.chdir(repository.worktree("feature"))
+    assert main(["port", "web"]) == 0
+    monkeypatch.chdir(repository.worktree("other"))
+    capsys.readouterr()
+    for words in (["--dry-run"], []):
+        assert main(["guard", "web", *words]) == 3
+        assert "port 23070 belongs to" in capsys.readouterr().err

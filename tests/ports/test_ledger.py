@@ -284,6 +284,18 @@ def test_a_refused_claim_writes_nothing(state, start_run):
     assert state.leases.all() == before
 
 
+def test_a_dry_run_answers_as_the_claim_and_writes_nothing(state, start_run):
+    foreseen = claim(state, linked("x"), project(), dry_run=True)
+    assert lease_of(state, linked("x")) is None
+    assert claim(state, linked("x"), project()) == foreseen
+    start_run(linked("x"), "web")
+    with pytest.raises(PortConflictError, match="live run"):
+        claim(state, main_checkout("late"), project(web=foreseen.port("web")), dry_run=True)
+    with pytest.raises(UsageError):
+        claim(state, linked("y"), project(), slot=-1, dry_run=True)
+    assert lease_of(state, linked("y")) is None
+
+
 def test_a_reader_cannot_claim(state):
     with open_state(create=False) as reader, pytest.raises(StateError, match="reading only"):
         claim(reader, linked("x"), project())
