@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -96,8 +97,14 @@ def _ignored_ports(project: Project) -> Iterator[Advice]:
         dashes = " --" if call is not None and call.needs_dashes and " -- " not in f"{line} " else ""
         hint = f"`command: {line}{dashes} {server.flag}`"
         if isinstance(service.command, tuple):
-            hint = "`command: [" + ", ".join((*service.command, *(dashes.split()), *server.flag.split())) + "]`"
+            words = (*service.command, *dashes.split(), *server.flag.split())
+            hint = f"`command: [{', '.join(map(_element, words))}]`"
         yield Advice(service.place, f"`{name}` of `{service.name}` does not read PORT", hint)
+
+
+def _element(word: str) -> str:
+    """Return a word as an element of a YAML list: `${PORT}` needs quotes there, `{` opens a mapping."""
+    return word if re.fullmatch(r"[\w./@=-]+", word) else json.dumps(word, ensure_ascii=False)
 
 
 def _mentions_port(service: Service) -> bool:

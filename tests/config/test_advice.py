@@ -77,7 +77,9 @@ def test_a_server_that_gets_its_port_is_left_alone(folder, line):
 
 
 def test_a_list_gets_the_flag_as_a_list(folder):
-    assert one(folder, command(["vite", "dev"]))[1] == "`command: [vite, dev, --port, ${PORT}, --strictPort]`"
+    hint = one(folder, command(["vite", "dev"]))[1]
+    assert hint == '`command: [vite, dev, --port, "${PORT}", --strictPort]`'
+    assert warnings(folder, f"services: {{web: {{{hint.strip('`')}, port: 3000}}}}") == []  # it can be pasted
 
 
 @pytest.mark.parametrize(
