@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from devrun.config.project import Service
@@ -178,18 +178,22 @@ class Supervisor:
             self._was_asked = self._was_asked or isinstance(event, ev.StopRun)
             self._state, effects = step(self._state, event)
             if self._state.is_stopping and self._stopping_since is None:
-                self._begin_to_stop()
+                self._begin_to_stop(said=[each.text for each in effects if isinstance(each, ev.Announce)])
             self._apply(effects)
         self._control.review()
         if self._has_new_groups:
             self._has_new_groups = False
             self._book.record_groups(self._trees.anchors)
 
-    def _begin_to_stop(self) -> None:
-        """Start the shared grace; tell the keeper, and wake it where Ctrl-Z stopped it."""
+    def _begin_to_stop(self, *, said: Sequence[str]) -> None:
+        """Start the shared grace; tell the keeper, and wake it where Ctrl-Z stopped it.
+
+        `said` is announced anyway.
+        """
         self._stopping_since = self._loop.now()
-        if self._plan.detached and self._state.ending is not None:  # nobody looks on: `devrun logs` says why
-            self._screen.notice(self._state.ending.message)
+        ending = self._state.ending
+        if self._plan.detached and ending is not None and ending.message not in said:
+            self._screen.notice(ending.message)  # nobody looks on: `devrun logs` says why
         if self._was_asked:
             self._screen.stop_waiting()
         self._book.stopping()

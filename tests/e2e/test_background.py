@@ -214,6 +214,12 @@ def test_down_works_with_a_broken_configuration_and_so_does_ps(session):
     assert session.handshake.wait_gone()
 
 
+def test_the_log_of_a_run_in_the_background_says_once_why_it_ended(session):
+    session.services(job={"command": "exit 3"}, web={"command": "sleep 1000", "depends_on": {"job": "completed"}})
+    assert session("up", "-d", "--wait").returncode == 3
+    assert session("logs").stdout == "devrun | `job` exited with code 3\n"
+
+
 def test_stop_takes_dependents_along_and_start_brings_what_is_needed(session):
     session.services(db="listener", api={"shape": "listener", "depends_on": ["db"]}, web="listener")
     session.json("up", "-d", "--wait")
@@ -325,7 +331,21 @@ def test_wait_has_the_code_of_a_service_that_fails(session):
         opened.write("\n")
     _, said = waiting.communicate(timeout=30)
     assert waiting.returncode == 9
-    assert "exit code 9" in said
+    assert "`job` exited with code 9" in said
+
+
+def test_wait_names_the_wrong_server_that_ends_the_run(session, processes):
+    session.services(web={"shape": "tree", "port": session.base})
+    session.json("up", "-d")
+    waiting = session.popen("wait")
+    client = psutil.Process(waiting.pid)
+    wait_until(lambda: client.net_connections("unix"), "the client talks to the run")
+    stranger = processes.python(
+        "s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); ready(); rest()", str(session.base)
+    )
+    _, said = waiting.communicate(timeout=30)
+    assert waiting.returncode == 3
+    assert f"port {session.base} is held by pid {stranger.pid}" in said
 
 
 def test_wait_for_a_stopped_service_fails_with_the_way_to_start_it(session):
