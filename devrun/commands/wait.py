@@ -12,6 +12,7 @@ from devrun.report.background import started_rows
 from devrun.report.console import Output
 from devrun.report.services import state_lines
 from devrun.run.output.lastwords import last_words
+from devrun.run.output.prefixes import OWN_NAME
 from devrun.run.talk import protocol
 from devrun.run.talk.changing import find_names
 from devrun.run.talk.client import SilentError, ask
@@ -78,8 +79,15 @@ def _explain_end(output: Output, state: State, found: RunRecord, error: DevrunEr
     record = state.runs.get(found.id)
     code = (record.exit_code if record is not None else None) or 1
     message = f"the run ended with exit code {code}" if record is not None and record.exit_code else "the run ended"
-    output.fail(DevrunError(f"{message} before its services were ready", hint="`devrun logs`"), exit_code=code)
+    message += f" before its services were ready{_why(state, found)}"
+    output.fail(DevrunError(message, hint="`devrun logs`"), exit_code=code)
     return code
+
+
+def _why(state: State, found: RunRecord) -> str:
+    """Return why a run in the background ended: the last that it said itself.  In the foreground people saw it."""
+    said = last_words(state, found, [OWN_NAME], count=1) if found.detached else ()
+    return f": {said[0].removeprefix(f'{OWN_NAME} | ')}" if said else ""
 
 
 def _refuse_wrong_servers(state: State, found: RunRecord, names: set[str]) -> None:

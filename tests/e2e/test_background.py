@@ -335,7 +335,7 @@ def test_wait_has_the_code_of_a_service_that_fails(session):
 
 
 def test_wait_names_the_wrong_server_that_ends_the_run(session, processes):
-    session.services(web={"shape": "tree", "port": session.base})
+    session.services(web={"command": "sleep 1000", "port": session.base})
     session.json("up", "-d")
     waiting = session.popen("wait")
     client = psutil.Process(waiting.pid)
