@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
 
 from devrun.config.project import Service
 from devrun.model import PortSet, Stamp
 from devrun.run.environment import stamp_environment
 from devrun.run.plan import RunPlan
+from devrun.worktrees.locate import root_now
 
 
 class Roster:
@@ -15,6 +19,7 @@ class Roster:
 
     def __init__(self, plan: RunPlan) -> None:
         self._plan = plan
+        self._root = plan.worktree.root
         self._services: dict[str, Service] = {}
         self._environments: dict[str, dict[str, str]] = {}
         self._ports: dict[str, PortSet] = {}
@@ -32,6 +37,18 @@ class Roster:
             self._services[service.name] = service
             self._ports[service.name] = ports or self._plan.ports
             self._environments[service.name] = {**environments[service.name], **stamp_environment(stamp)}
+
+    def follow_worktree(self) -> None:
+        """Have services start where the worktree stands now, when git has moved it since they joined."""
+        before, now = self._root, root_now(self._plan.worktree.identity, self._root)
+        if now == before or os.path.isdir(before):
+            return
+        self._root = now
+        for name, service in self._services.items():
+            if service.working_dir == before or service.working_dir.startswith(f"{before}/"):
+                folder = now + service.working_dir.removeprefix(before)
+                self._services[name] = replace(service, working_dir=folder)
+                self._environments[name]["PWD"] = folder
 
     def service(self, name: str) -> Service:
         """Return a service of the run."""

@@ -209,6 +209,7 @@ class Supervisor:
             _HANDLERS[type(effect)](self, effect)
 
     def _start(self, effect: ev.Start) -> None:
+        self._roster.follow_worktree()
         service = self._roster.service(effect.name)
         refusal = self._gate.refusal(service, self._roster.ports(effect.name)) if effect.guard else None
         if refusal is not None:

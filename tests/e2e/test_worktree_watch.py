@@ -17,8 +17,9 @@ from devrun.run.plan import PULSE
 from devrun.worktrees.locate import locate
 from devrun.worktrees.survey import worktree_is_gone
 from tests.support.arena import supervisor_of
-from tests.support.processes import ABSENCE_WINDOW, nothing_happens
+from tests.support.processes import ABSENCE_WINDOW, nothing_happens, wait_until
 from tests.support.readme import ROOT
+from tests.support.session import Session
 
 
 def two_looks():
@@ -86,6 +87,23 @@ def test_a_worktree_that_git_moves_takes_its_run_along(running, repository, hand
     two_looks()
     assert len(handshake.living()) == len(handshake.reported)
     assert run.stop() == 130
+
+
+def test_a_service_starts_again_where_git_has_moved_its_worktree(repository, handshake):
+    session = Session(repository.worktree("feature"), handshake)
+    os.mkdir(os.path.join(session.path, "sub"))
+    web = {"command": 'echo "$PWD"; pwd; exec sleep 1000', "working_dir": "sub"}
+    session.services(web=web, other="tree")
+    session.json("up", "-d", "--wait")
+    try:
+        elsewhere = f"{session.path}-elsewhere"
+        repository.git("worktree", "move", "--force", session.path, elsewhere)
+        session.path = elsewhere
+        assert session.json("restart", "web") == {"services": [{"name": "web", "outcome": "ready"}]}
+        wait_until(lambda: session("logs", "web").stdout.count(f"web | {elsewhere}/sub\n") == 2, "it says where it is")
+        assert session.states() == {"web": "ready", "other": "ready"}
+    finally:
+        session.close()
 
 
 def test_an_unmounted_worktree_is_not_lost(repository):
