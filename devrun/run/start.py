@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from shlex import quote
 
 from msgspec import Struct
 
@@ -33,6 +34,7 @@ from devrun.state.folder import socket_folder
 from devrun.system.execute import CONFIRM_SECONDS
 from devrun.system.locks import FileLock
 from devrun.workspace import Workspace
+from devrun.worktrees.locate import root_of
 from devrun.worktrees.survey import Survey
 
 _POLL = 0.05
@@ -156,4 +158,10 @@ def clear_the_way(plan: RunPlan, state: State, *, say: Callable[[str], None]) ->
     for line in (*skipped_lines(swept), *stop_lines((*swept.results, *guarded.results))):
         say(line)
     for blocked in guarded.blocked:
-        raise RefusedError(blocked.message or "", hint=blocked.hint)
+        raise RefusedError(blocked.message or "", hint=_where_it_helps(blocked.hint, plan))
+
+
+def _where_it_helps(hint: str | None, plan: RunPlan) -> str | None:
+    """Send who takes the main checkout's ports there with `devrun guard`: here it is about other ports."""
+    main = root_of(plan.worktree.repository or "") if plan.taken else None
+    return hint.replace("`devrun guard ", f"`cd {quote(main)} && devrun guard ") if hint and main else hint

@@ -114,6 +114,20 @@ def test_the_main_checkout_has_nothing_to_take(shop):
     assert "has the plain ports already" in done.stderr
 
 
+def test_a_stranger_on_a_plain_port_is_refused_with_a_command_that_clears_it(shop, processes):
+    shop.port(shop.main)
+    stranger = processes.python(
+        "s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); ready(); rest()", str(shop.base), cwd="/"
+    )
+    said = refused("take", "-d", "web", cwd=shop.feature)
+    hint = f"cd {shop.main} && devrun guard web --force"
+    assert f"hint: `{hint}` stops it" in said
+    assert devrun("guard", "web", "--force", "--dry-run", cwd=shop.main).stdout.startswith(
+        f"would stop {stranger.pid} "
+    )
+    assert lives(stranger.process)
+
+
 def test_ports_of_a_run_that_was_killed_are_free_for_the_main_checkout(shop, up):
     taken = up("web", argv=(PROGRAM, "take"), cwd=shop.feature)
     (web,) = shop.handshake.wait(1)
