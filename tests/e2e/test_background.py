@@ -214,6 +214,25 @@ def test_down_works_with_a_broken_configuration_and_so_does_ps(session):
     assert session.handshake.wait_gone()
 
 
+def test_stop_of_a_service_that_waits_for_its_restart_names_who_is_stopped_with_it_and_waits_for_them(session):
+    gate = os.path.join(session.path, "gate")
+    os.mkfifo(gate)
+    stubborn = "trap '' TERM; while :; do sleep 1; done"
+    session.services(
+        db={"command": f"read _ < {gate}; exit 1", "restart": {"policy": "always", "backoff": "10m"}},
+        api={"command": stubborn, "depends_on": ["db"], "stop": {"timeout": 1}},
+    )
+    session.json("up", "-d", "--wait")
+    with open(gate, "w", encoding="ascii") as opened:
+        opened.write("\n")
+    wait_until(lambda: session.states() == {"db": "waiting", "api": "ready"}, "db waits for its restart")
+    stopped = session("stop", "db")
+    assert stopped.stdout == "db: stopped\n"
+    assert stopped.stderr == "`api` is stopped too: it depends on what was stopped\n"
+    assert session.states() == {"db": "stopped", "api": "stopped"}
+    assert session("stop", "db").stdout == "db: unchanged\n"
+
+
 def test_the_log_of_a_run_in_the_background_says_once_why_it_ended(session):
     session.services(job={"command": "exit 3"}, web={"command": "sleep 1000", "depends_on": {"job": "completed"}})
     assert session("up", "-d", "--wait").returncode == 3

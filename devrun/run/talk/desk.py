@@ -10,7 +10,8 @@ from devrun import __version__
 from devrun.run.life import events as ev
 from devrun.run.life.events import FINAL_PHASES, Event, Phase
 from devrun.run.life.lifecycle import RunState
-from devrun.run.life.servicestate import ServiceState, has_missed
+from devrun.run.life.servicestate import ServiceState, Then, has_missed
+from devrun.run.life.turn import Turn
 from devrun.run.output.screen import Screen
 from devrun.run.roster import Roster
 from devrun.run.talk import protocol
@@ -88,7 +89,7 @@ class Desk:
         if verb == protocol.WAIT:
             return self._when_up(names, {})
         if verb == protocol.STOP:
-            was_live = {name: 0 for name in names if services[name].has_tree}
+            was_live = {name: 0 for name in names if services[name].phase not in FINAL_PHASES}
             self._tell(ev.StopServices(names))
             return self._when_down(names, was_live)
         if verb == protocol.START:
@@ -120,14 +121,21 @@ class Desk:
             self._tell(ev.StopRun("nobody uses it any more", 0))
 
     def _when_down(self, names: tuple[str, ...], changed: Mapping[str, int]) -> _Pending:
-        """Answer once every name is down, or has been started again: somebody else asked for that."""
+        """Answer once every name is down, or has been started again: somebody else asked for that.
+
+        Who is stopped because of them is down then, too: they need not wait for it where they had no process.
+        """
         starts = {name: each.starts for name, each in self._state().services.items()}
 
         def answer() -> Answer | None:
-            services = self._state().services
+            state = self._state()
+            services = state.services
             if any(
                 services[name].phase not in FINAL_PHASES and services[name].starts == starts[name] for name in names
             ):
+                return None
+            dependents = [services[other] for name in names for other in Turn(state).dependents(name)]
+            if any(each.stop_wanted and each.then is Then.REST for each in dependents):
                 return None
             return self._outcomes(names, changed)
 
