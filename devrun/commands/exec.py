@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from typing import NamedTuple
 
 from devrun.config.select import select_services
 from devrun.errors import UsageError
+from devrun.model import PortSet
 from devrun.ports.ledger import claim
 from devrun.report.background import failed_lines, failure_of, report_failure
 from devrun.report.console import Output
@@ -15,10 +18,16 @@ from devrun.run.launch import own_identity
 from devrun.run.output.lastwords import last_words
 from devrun.run.plan import Binding, RunResult
 from devrun.run.start import Request, clear_the_way, lock_worktree, make_plan, wait_for_ending_run
-from devrun.run.talk.adding import find_wanted
-from devrun.run.talk.loan import JoinedRun, NewRun
+from devrun.run.talk.adding import Wanted, find_wanted
+from devrun.run.talk.client import UnreachableError
+from devrun.run.talk.live import is_ending
+from devrun.run.talk.loan import EndingRunError, JoinedRun, NewRun
 from devrun.state import open_state
-from devrun.workspace import check_timeout, open_workspace
+from devrun.workspace import Workspace, check_timeout, open_workspace
+
+_ATTEMPTS = 5
+"""Runs that may end while this command joins them, each started and ended by somebody else.  Fewer fail in a crowd
+of short commands; more follow a run for ever that somebody keeps ending."""
 
 
 def run(
@@ -45,29 +54,56 @@ def run(
     workspace = open_workspace(file=file)
     select_services(workspace.project, request.services, request.profiles)
     find_program(argv[0], {**os.environ, **workspace.project.env_files})  # else nothing is started for it
-    used: NewRun | JoinedRun
+    used = _use_services(request, workspace, output)
+    environment = common_environment(os.environ, workspace.project, used.ports)
+    with used.run:
+        answer = used.run.wait_ready(timeout)
+        if isinstance(answer, RunResult):
+            code = report_failure(output, answer)
+            return code or run_command(argv, environment)  # 0: migrations and their kind, all completed
+        if used.joined is not None and answer.code:
+            with open_state(create=False) as state:
+                lines = last_words(state, used.joined.run, used.joined.names)
+            return report_failure(output, failure_of(answer, used.joined.names, lines))
+        for line in failed_lines(answer):
+            output.say(line)
+        return run_command(argv, environment)
+
+
+class _Use(NamedTuple):
+    """The services of one command: in a run of its own, or (`joined`) in one that was there."""
+
+    run: NewRun | JoinedRun
+    ports: PortSet
+    joined: Wanted | None = None
+
+
+def _use_services(request: Request, workspace: Workspace, output: Output) -> _Use:
+    """Join the live run of the worktree, or start one; one that ends meanwhile is waited for, and followed."""
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(EndingRunError):
+            return _join_or_start(request, workspace, output)
+    return _join_or_start(request, workspace, output)
+
+
+def _join_or_start(request: Request, workspace: Workspace, output: Output) -> _Use:
     with open_state() as state:
         lock = lock_worktree(state, workspace.worktree)
         running = wait_for_ending_run(state, workspace)
         if running is None:
             plan = make_plan(request, workspace, state, binding=Binding(), say=output.say)
             clear_the_way(plan, state, say=output.say)
-            ports, names = plan.ports, tuple(service.name for service in plan.services)
         else:
             lock.close()
             ports = claim(state, workspace.worktree, workspace.project, say=output.say)
-            wanted = find_wanted(running, request, workspace)
-            names = wanted.names
-    environment = common_environment(os.environ, workspace.project, ports)
-    used = NewRun(plan, lock) if running is None else JoinedRun(wanted, ports)
-    with used:
-        answer = used.wait_ready(timeout)
-        if isinstance(answer, RunResult):
-            code = report_failure(output, answer)
-            return code or run_command(argv, environment)  # 0: migrations and their kind, all completed
-        if running is not None and answer.code:
-            with open_state(create=False) as state:
-                return report_failure(output, failure_of(answer, names, last_words(state, running, names)))
-        for line in failed_lines(answer):
-            output.say(line)
-        return run_command(argv, environment)
+    if running is None:
+        return _Use(NewRun(plan, lock), plan.ports)
+    try:
+        wanted = find_wanted(running, request, workspace)
+        return _Use(JoinedRun(wanted, ports), ports, wanted)
+    except UnreachableError as error:
+        with open_state(create=False) as state:
+            now = state.runs.get(running.id)
+            if now is not None and not is_ending(state, now):
+                raise
+        raise EndingRunError(error.message, hint=error.hint) from error

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 
 import psutil
 import pytest
 
 from tests.support.devrun import PROGRAM
-from tests.support.processes import lives, wait_gone
+from tests.support.processes import DEADLINE, lives, wait_gone, wait_until
 
 FETCH = "import os,urllib.request as r; print(r.urlopen(os.environ['WEB_URL'].replace('localhost','127.0.0.1')).status)"
 
@@ -185,6 +186,31 @@ def test_execs_that_are_called_at_once_share_a_run(session):
     session.services(web="listener")
     crowd = [session.popen("exec", "--", "true") for _ in range(4)]
     assert [(each.communicate()[1], each.returncode) for each in crowd] == [("", 0)] * 4
+    assert session.handshake.wait_gone()
+
+
+def test_an_exec_that_joins_a_run_in_the_moment_it_ends_starts_one_of_its_own(session):
+    """Here by hand: the first look at the run does not see yet that it is ending."""
+    session.services(web={"shape": "stubborn", "stop": {"timeout": 1}})
+    session.json("up", "-d")
+    session.handshake.wait_shapes("stubborn")
+    down = session.popen("down")
+    wait_until(lambda: session.states().get("web") == "stopping", "the run is ending")
+    code = (
+        "import sys\n"
+        "from devrun.commands import exec as verb\n"
+        "from devrun.cli import main\n"
+        "from devrun.run.talk.live import find_run\n"
+        "careful = verb.wait_for_ending_run\n"
+        "def hasty(state, workspace):\n"
+        "    verb.wait_for_ending_run = careful\n"
+        "    return find_run(state, workspace.worktree)\n"
+        "verb.wait_for_ending_run = hasty\n"
+        "sys.exit(main(['exec', '--', 'echo', 'it ran']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=session.path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "it ran\n")
+    down.communicate(timeout=DEADLINE)
     assert session.handshake.wait_gone()
 
 
