@@ -152,7 +152,10 @@ def test_input_from_a_pipe_is_typed(session):
 
 
 COUNT = """
-import hashlib, sys
+import hashlib, sys, termios
+mode = termios.tcgetattr(0)
+mode[3] &= ~termios.ECHO  # what is typed would show in the middle of the answer
+termios.tcsetattr(0, termios.TCSANOW, mode)
 print('ready', flush=True)
 sys.stdin.readline()
 found = sys.stdin.read(int(sys.argv[1]))
