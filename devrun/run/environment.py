@@ -26,8 +26,8 @@ def common_environment(
     """Return what every service of the worktree (and `run`, `env`, `exec`) sees.
 
     No stamp and no `PORT`, also not from a file: those belong to one service.  The caller's own
-    DEVRUN_STATE_DIR stays: a devrun that the command calls has to find the same leases.  `colour` is whether a terminal shows the
-    output: the services write to pipes and would turn their colours off.
+    DEVRUN_STATE_DIR stays: a devrun that the command calls has to find the same leases.  `colour` is
+    whether a terminal shows the output: the services write to pipes and would turn their colours off.
     """
     environment = without_inherited(inherited, project.services)
     environment.update(project.env_files)

@@ -11,25 +11,33 @@ What cannot be read is `None`.  A process that ended meanwhile has no row.  Any 
 
 from __future__ import annotations
 
-import errno
+import functools
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
-from devrun.model import Cwd, FileId, ProcessIdentity, ProcessRecord
+from devrun.model import ProcessIdentity, ProcessRecord
 from devrun.system.columns import NOTHING, Column
-from devrun.system.commandlines import resolve_script, split_command_line
+from devrun.system.commandlines import interpreter_of, split_command_line
 from devrun.system.environments import parse_environment
+from devrun.system.linux_process import (
+    DELETED,
+    DENIED,
+    GONE,
+    cwd_of,
+    open_folder,
+    read,
+    script_of,
+    try_link,
+    try_read,
+)
 
 _CLOCK_BOOTTIME = 7  # clock_gettime(2): what start times count from, suspension included
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_GONE = (errno.ENOENT, errno.ESRCH)
-_DENIED = (errno.EACCES, errno.EPERM)
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD, include/linux/sched.h; field 9 of stat
-_DELETED = b" (deleted)"
 
 # As plain integers: `Flag` takes a third of a microsecond a question, and there are four a process.
 _CWD, _ARGV, _ENVIRONMENT, _NAMESPACES = (
@@ -58,7 +66,7 @@ _STATE, _PPID, _PGRP, _SESSION, _TTY, _FLAGS, _UTIME, _STIME, _THREADS, _START, 
 def works() -> bool:
     """Whether /proc is there and speaks of the pid namespace this process lives in."""
     try:
-        return _read(b"/proc/self/stat").split(b" ", 1)[0] == b"%d" % os.getpid()
+        return read(b"/proc/self/stat").split(b" ", 1)[0] == b"%d" % os.getpid()
     except OSError:
         return False
 
@@ -74,28 +82,67 @@ def read_rows(columns: Column = NOTHING, pids: Iterable[int] | None = None) -> I
         folder: int | None = None
         try:
             if wanted:
-                folder = _open_folder(name)
+                folder = open_folder(name)
             record = _read_row(name, folder, booted_at, euid)
             if folder is not None and record.uid == euid and not record.is_zombie:
                 yield _read_facts(record, wanted, folder)
             else:
                 yield record
         except OSError as error:
-            if error.errno not in _GONE and error.errno not in _DENIED:
+            if error.errno not in GONE and error.errno not in DENIED:
                 raise
         finally:
             if folder is not None:
                 os.close(folder)
 
 
+def find_mentions(words: Collection[str]) -> frozenset[int] | None:
+    """Return who has one of `words` in an argument, or in the path of the executable or script.
+
+    Half of what reading the columns costs, and without identity: whoever is found has to be read.
+    """
+    needles = [word.encode() for word in words]
+    found = set()
+    for name in os.listdir(b"/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            raw = read(b"/proc/" + name + b"/cmdline")
+            exe = (try_link(b"/proc/" + name + b"/exe") or b"").removesuffix(DELETED)
+            if not raw:  # a kernel thread, a zombie
+                continue
+            if any(needle in raw or needle in exe for needle in needles):
+                found.add(int(name))
+            elif _may_run_script(exe, raw.split(b"\0", 1)[0]):
+                script = _script(name, raw, exe)  # as text: not every file system encoding can write it
+                found.update([int(name)] if any(word in script for word in words) else [])
+        except OSError as error:
+            if error.errno not in GONE and error.errno not in DENIED:
+                raise
+    return frozenset(found)
+
+
+@functools.lru_cache(maxsize=512)  # asked of every process, and most of them run one of a few programs
+def _may_run_script(exe: bytes, first: bytes) -> bool:
+    return any(interpreter_of(os.fsdecode(each)) is not None for each in (exe, first))
+
+
+def _script(name: bytes, raw: bytes, exe: bytes) -> str:
+    folder = open_folder(name)
+    try:
+        return script_of(folder, split_command_line(raw), exe.decode("utf-8", "replace") or None) or ""
+    finally:
+        os.close(folder)
+
+
 def read_facts(record: ProcessRecord, columns: Column) -> ProcessRecord | None:
     """Return `record` with the dear columns filled in, None when that process is gone."""
     try:
-        folder = _open_folder(b"%d" % record.pid)
+        folder = open_folder(b"%d" % record.pid)
     except OSError as error:
-        if error.errno in _GONE:
+        if error.errno in GONE:
             return None
-        if error.errno in _DENIED:
+        if error.errno in DENIED:
             return record
         raise
     try:
@@ -143,15 +190,15 @@ def _read_facts(record: ProcessRecord, wanted: int, folder: int) -> ProcessRecor
     argv, exe, script, cwd = record.argv, record.exe, record.script, record.cwd
     environment, pid_namespace, mount_namespace = record.environment, record.pid_namespace, record.mount_namespace
     if wanted & _CWD:
-        cwd = _cwd(folder)
+        cwd = cwd_of(folder)
     if wanted & _ARGV:
-        raw = _try_read(b"cmdline", folder)
+        raw = try_read(b"cmdline", folder)
         argv = None if raw is None else split_command_line(raw)
-        link = _try_link(b"exe", folder)
-        exe = None if link is None else link.removesuffix(_DELETED).decode("utf-8", "replace")
-        script = resolve_script(argv, exe, lambda: _path_of(cwd or _cwd(folder)), lambda: _started_in(folder))
+        link = try_link(b"exe", folder)
+        exe = None if link is None else link.removesuffix(DELETED).decode("utf-8", "replace")
+        script = script_of(folder, argv, exe, cwd)
     if wanted & _ENVIRONMENT:
-        raw = _try_read(b"environ", folder)
+        raw = try_read(b"environ", folder)
         environment = None if raw is None else parse_environment(raw)
     if wanted & _NAMESPACES:
         pid_namespace, mount_namespace = _namespace(b"ns/pid", folder), _namespace(b"ns/mnt", folder)
@@ -189,40 +236,11 @@ def has_ended(identity: ProcessIdentity) -> bool:
 
 def boot_id() -> str:
     """Return the kernel's id of this boot (random(4))."""
-    return _read(b"/proc/sys/kernel/random/boot_id").decode("ascii").strip()
-
-
-def _cwd(folder: int) -> Cwd | None:
-    """Read the raw link: the kernel marks a deleted folder with ` (deleted)`, which may also be part of a name."""
-    link = _try_link(b"cwd", folder)
-    if link is None or not link.startswith(b"/"):
-        return None
-    file_id = _file_id(b"cwd", folder)
-    deleted = link.endswith(_DELETED) and (file_id is None or _file_id(link, None) != file_id)
-    path = link.removesuffix(_DELETED) if deleted else link
-    return Cwd(path=os.fsdecode(path), deleted=deleted, file_id=file_id)
-
-
-def _started_in(folder: int) -> str | None:
-    raw = _try_read(b"environ", folder)
-    environment = None if raw is None else parse_environment(raw)
-    return None if environment is None else environment.pwd
-
-
-def _path_of(cwd: Cwd | None) -> str | None:
-    return None if cwd is None else cwd.path
-
-
-def _file_id(path: bytes, folder: int | None) -> FileId | None:
-    try:
-        found = os.stat(path, dir_fd=folder)
-    except OSError:
-        return None
-    return FileId(found.st_dev, found.st_ino)
+    return read(b"/proc/sys/kernel/random/boot_id").decode("ascii").strip()
 
 
 def _namespace(name: bytes, folder: int) -> int | None:
-    link = _try_link(name, folder)  # `pid:[4026531836]`, namespaces(7)
+    link = try_link(name, folder)  # `pid:[4026531836]`, namespaces(7)
     return None if link is None else int(link[link.index(b"[") + 1 : -1])
 
 
@@ -233,20 +251,16 @@ def _state(fields: list[bytes]) -> str:
     return fields[_STATE].decode("ascii")
 
 
-def _open_folder(name: bytes) -> int:
-    return os.open(b"/proc/" + name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
 def _token(folder: int) -> int:
-    stat = _read(b"stat", folder)
+    stat = read(b"stat", folder)
     return int(stat[stat.rfind(b")") + 2 :].split(None, 20)[_START])
 
 
 def _fields_of(pid: int) -> list[bytes] | None:
     try:
-        stat = _read(b"/proc/%d/stat" % pid)
+        stat = read(b"/proc/%d/stat" % pid)
     except OSError as error:
-        if error.errno in _GONE:
+        if error.errno in GONE:
             return None
         raise
     return stat[stat.rfind(b")") + 2 :].split(None, 22)
@@ -258,36 +272,8 @@ def _uid_of(name: bytes) -> int | None:
     Such are programs with file capabilities (a node that may bind port 80), which are ours all the same.
     """
     try:
-        status = _read(b"/proc/" + name + b"/status")
+        status = read(b"/proc/" + name + b"/status")
     except OSError:
         return None
     start = status.find(b"\nUid:")
     return None if start < 0 else int(status[start + 5 :].split(None, 2)[1])
-
-
-def _try_read(name: bytes, folder: int) -> bytes | None:
-    try:
-        return _read(name, folder)
-    except OSError:
-        return None
-
-
-def _try_link(name: bytes, folder: int) -> bytes | None:
-    try:
-        return os.readlink(name, dir_fd=folder)
-    except OSError:
-        return None
-
-
-def _read(path: bytes, folder: int | None = None) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        chunk = os.read(descriptor, 8192)
-        if len(chunk) < 4096:  # noqa: PLR2004 - proc files are handed out in pages: less than one is all
-            return chunk
-        chunks = [chunk]
-        while chunk := os.read(descriptor, 65536):
-            chunks.append(chunk)
-        return b"".join(chunks)
-    finally:
-        os.close(descriptor)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
 from devrun.errors import DevrunError
@@ -25,6 +25,7 @@ __all__ = [
     "NOTHING",
     "Column",
     "boot_id",
+    "find_mentions",
     "has_ended",
     "identify",
     "is_portable",
@@ -44,6 +45,10 @@ class Table(Protocol):
 
     def read_facts(self, record: ProcessRecord, columns: Column, /) -> ProcessRecord | None:
         """Fill in the dear columns; None when that process is gone."""
+        ...
+
+    def find_mentions(self, words: Collection[str], /) -> frozenset[int] | None:
+        """Return the pids that have one of `words` in the command line; None where that is no cheaper than reading."""
         ...
 
     def identify(self, pid: int, /) -> ProcessIdentity | None:
@@ -101,6 +106,15 @@ def read_details(snapshot: ProcessSnapshot, pids: Iterable[int], columns: Column
     return ProcessSnapshot(
         rows.values(), self_pid=snapshot.self_pid, boot_id=snapshot.boot_id, listeners=snapshot.listeners
     )
+
+
+def find_mentions(words: Collection[str]) -> frozenset[int] | None:
+    """Return who may have one of `words` in the command line: a cheap look at everybody, for a text that few have.
+
+    It only narrows down: there is no identity in it, so whoever is found is read again and judged by
+    that.  None where there is no cheap look: everybody may.  Without words nobody does.
+    """
+    return _table().find_mentions(words) if words else frozenset()
 
 
 def identify(pid: int) -> ProcessIdentity | None:

@@ -14,8 +14,7 @@ from devrun.model import Listener, ProcessIdentity, ProcessRecord, ProcessSnapsh
 from devrun.state import State
 from devrun.state.leases import Lease
 from devrun.system.columns import Column
-from devrun.system.mentions import find_mentions
-from devrun.system.processes import read_details, read_snapshot
+from devrun.system.processes import find_mentions, read_details, read_snapshot
 from devrun.worktrees.listing import list_worktrees
 from devrun.worktrees.locate import file_id
 from devrun.worktrees.paths import device_above, repository_of

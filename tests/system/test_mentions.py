@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from devrun.decide import commandline
-from devrun.system.mentions import find_mentions
-from devrun.system.processes import Column, read_details, read_snapshot
+from devrun.system.processes import Column, find_mentions, read_details, read_snapshot
 from devrun.worktrees.survey import Mentions, Survey
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -117,7 +118,7 @@ def test_a_script_whose_name_this_locale_cannot_write_is_no_bug(processes, tmp_p
     script.write_text("echo; read forever\n")
     child = processes.popen(["/bin/sh", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdout.readline() == b"\n"
-    look = f"from devrun.system.mentions import find_mentions as f; print({child.pid} in f([{str(tmp_path)!r}]))"
+    look = f"from devrun.system.processes import find_mentions as f; print({child.pid} in f([{str(tmp_path)!r}]))"
     ascii_only = {**os.environ, "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     found = subprocess.run([sys.executable, "-c", look], env=ascii_only, capture_output=True, text=True, check=False)
     assert (found.stdout, found.stderr) == ("True\n", "")
@@ -144,3 +145,12 @@ def test_where_there_is_no_cheap_look_everybody_of_the_user_is_read(monkeypatch,
     survey = Survey()
     assert child.pid in survey.mentioning(["other-word"])
     assert survey.snapshot.get(child.pid).argv[-1] == "some-word"
+
+
+def test_a_look_without_descriptors_left_is_no_answer(monkeypatch):
+    def exhausted(*_arguments, **_options):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("devrun.system.linux_process.os", SimpleNamespace(**{**vars(os), "open": exhausted}))
+    with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+        find_mentions(["next"])
