@@ -76,8 +76,8 @@ def clear_after_supervisor(plan: RunPlan, supervisor: ProcessIdentity | None) ->
 
     On Linux they are this process's children now, by adoption.  Elsewhere the recorded session
     leaders lead to them.  Children that it had before the supervisor are somebody else's work: those of a
-    shell that started them in the background and then became this devrun (`exec devrun up`).  A further Ctrl-C skips the grace.  A state folder that cannot be read or
-    written stops nobody's clean-up.
+    shell that started them in the background and then became this devrun (`exec devrun up`).  A further
+    Ctrl-C skips the grace.  A state folder that cannot be read or written stops nobody's clean-up.
     """
     report = drive(
         teardown(
