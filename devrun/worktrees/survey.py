@@ -161,7 +161,9 @@ def _origins_of(record: ProcessRecord, places: Places) -> tuple[Surroundings, ..
 def worktree_is_gone(worktree: Worktree) -> str | None:
     """Return why a worktree that was there is lost (removed, moved to trash, re-created), None while it is not.
 
-    Moved by git is not lost, nor is what cannot be told: git silent, a volume unmounted.
+    Moved by git is not lost, nor is what cannot be told: git silent, a volume unmounted.  Re-created is
+    told by device and inode, which no other folder gets while somebody stands in this one or below: the
+    anchors of a run's services do.
     """
     now = file_id(worktree.root)
     if now is not None and now == worktree.file_id:

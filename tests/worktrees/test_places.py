@@ -320,13 +320,14 @@ def test_git_is_asked_once_a_repository_and_only_when_something_is_suspicious(re
     assert asked == [os.path.join(repository.path, ".git")]
 
 
-def test_a_lost_worktree_is_told_from_a_moved_one(repository, tmp_path):
+def test_a_lost_worktree_is_told_from_a_moved_one(repository, tmp_path, stand):
     removed, moved, trashed, again = (locate(repository.worktree(name)) for name in ("a", "b", "c", "d"))
     assert [worktree_is_gone(each) for each in (removed, moved, trashed, again)] == [None] * 4
     repository.remove(removed.root)
     repository.git("worktree", "move", moved.root, str(tmp_path / "elsewhere"))
     os.makedirs(os.path.join(repository.path, ".git", "trash"))
     os.rename(trashed.root, os.path.join(repository.path, ".git", "trash", "c"))
+    stand(again.root)  # as a service does: else its inode number may be given to the next folder
     repository.remove(again.root)
     repository.git("worktree", "add", "-q", again.root, "d")
     assert "is gone" in worktree_is_gone(removed)
