@@ -10,7 +10,7 @@ from typing import NamedTuple
 from devrun.config.frameworks import find_server
 from devrun.config.project import Place, Project, Service
 from devrun.config.scripts import called_script
-from devrun.ports.arithmetic import LOWEST, NEAR_SLOTS, REFUSED_BY_BROWSERS
+from devrun.ports.arithmetic import HIGHEST, LOWEST, NEAR_SLOTS, REFUSED_BY_BROWSERS
 from devrun.ports.names import variable_stem
 
 
@@ -122,19 +122,25 @@ def _written_ports(project: Project) -> Iterator[Advice]:
             continue
         command = service.command if isinstance(service.command, str) else " ".join(service.command)
         call = called_script(service.command, service.working_dir, project.root)
+        numbers, numbers_of_script = _numbers(command), set() if call is None else _numbers(call.script)
         for other in moving:
-            number = re.compile(rf"(?<![\w.-]){other.port}(?![\w.])|[:=]{other.port}\b")
             template = "${PORT}" if other is service else f"${{{other.name}.port}}"
-            if number.search(command):
+            if other.port in numbers:
                 message = f"the command of `{service.name}` has {other.port} in it, the port of the main checkout only"
                 yield Advice(service.place, message, f"`{template}` instead of `{other.port}`")
-            elif call is not None and number.search(call.script):
+            elif call is not None and other.port in numbers_of_script:
                 message = f"the script of `{service.name}` has {other.port} in it: `{call.script}`"
                 variable = "$PORT" if other is service else f"${variable_stem(other.name)}_PORT"
                 hint = f"`{variable}` instead of `{other.port}` in package.json"
                 if f"PORT={other.port}" in call.script:
                     hint = f"take `PORT={other.port}` out, or use {hint}"
                 yield Advice(service.place, message, hint)
+
+
+def _numbers(command: str) -> set[int]:
+    """Return what may be a port in a command: a number of its own, or one after `:` or `=`."""
+    found = re.findall(r"[:=]([1-9][0-9]*)\b|(?<![\w.-])([1-9][0-9]*)(?![\w.])", command)
+    return {int(after or alone) for after, alone in found if len(after or alone) <= len(str(HIGHEST))}
 
 
 def _unread_dollars(project: Project) -> Iterator[Advice]:
