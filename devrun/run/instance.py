@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import time
 from collections.abc import Callable, Mapping
 
@@ -169,8 +168,10 @@ class Instance:
         """Pass on the last output and close every descriptor; the anchor has ended."""
         for stream, descriptor in self._wires.readers.items():
             for _ in range(_LAST_READS):
-                if not self._has_more(descriptor) or not self._read(stream):
+                chunk = read_chunk(descriptor)
+                if not chunk:
                     break
+                self._feed(stream, chunk)
             self._feed(stream, b"")
         if self.keyboard is not None:
             self.keyboard.close()
@@ -181,10 +182,6 @@ class Instance:
         self._wires.readers.clear()
         if self.on_finish is not None:
             self.on_finish()
-
-    @staticmethod
-    def _has_more(descriptor: int) -> bool:
-        return bool(select.select([descriptor], [], [], 0)[0])
 
 
 def launch(

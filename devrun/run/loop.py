@@ -87,7 +87,8 @@ class Loop:
             heapq.heappop(self._timers)
         waits = [wait for wait in (at_most, self._until_next()) if wait is not None]
         for key, _ in self._selector.select(min(waits) if waits else None):
-            if key.fd in self._selector.get_map():
+            # A call before this one may have closed the descriptor, and somebody else may have its number by now.
+            if self._selector.get_map().get(key.fd) is key:
                 key.data()
         now = self.now()
         while self._timers and self._timers[0][0] <= now:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -190,6 +192,30 @@ def test_the_last_line_is_not_lost(live):
     life.anchor.wait(DEADLINE)
     life.instance.finish()
     assert life.written["stdout"] == b"last words"
+
+
+@pytest.fixture
+def many_descriptors():
+    """Let this process open more than FD_SETSIZE files."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(2048, before[0]), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_the_last_line_is_not_lost_among_hundreds_of_services(live, many_descriptors):
+    """Their descriptors have numbers that select(2) cannot take (FD_SETSIZE, 1024)."""
+    with contextlib.ExitStack() as stack:
+        while (taken := os.open(os.devnull, os.O_RDONLY)) < 1024:
+            stack.callback(os.close, taken)
+        stack.callback(os.close, taken)
+        life = live("printf last")
+        life.until(lambda: life.codes)
+        life.instance.let_go()
+        life.anchor.wait()
+        life.instance.finish()
+        life.loop.close()
+    assert life.written["stdout"] == b"last"
 
 
 def test_a_folder_that_is_missing_is_said_and_leaves_nothing_open(tmp_path):
