@@ -9,6 +9,7 @@ of the table, not for all of them.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import importlib
 import os
@@ -118,7 +119,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the boundary
         from devrun.report.crash import report_bug
 
-        return report_bug(error, words)
+        bug = report_bug(error, words)
+        with contextlib.suppress(Exception):  # the bug may be in the very saying
+            output.fail(bug)
+        return bug.exit_code
 
 
 def _run(words: list[str], output: Output) -> int:

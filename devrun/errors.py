@@ -74,6 +74,12 @@ class IncompleteError(DevrunError):
     """It ran, and something survived or could not be finished."""
 
 
+class BugError(DevrunError):
+    """Devrun itself fell over; the hint names the report file."""
+
+    exit_code = 70
+
+
 class StateError(DevrunError):
     """The state folder cannot be used; the message names its path."""
 

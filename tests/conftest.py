@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -34,8 +35,8 @@ _INHERITED = ("PORT", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "
 
 
 @pytest.fixture(autouse=True)
-def isolated(leak_guard, monkeypatch, tmp_path):
-    """Give each test a state folder, a home and git of its own."""
+def isolated(leak_guard, monkeypatch, tmp_path, request):
+    """Give each test a state folder, a home, a temp folder and git of its own; devrun must not fall over in it."""
     for name in tuple(os.environ):
         if name.startswith(("DEVRUN_", "GIT_")) or name in _INHERITED:
             monkeypatch.delenv(name)
@@ -43,11 +44,15 @@ def isolated(leak_guard, monkeypatch, tmp_path):
         monkeypatch.setenv(name, value)
     # The path of a Unix socket holds 104 bytes at most, and tmp_path alone may be longer.
     runtime = tempfile.mkdtemp(prefix="dr-", dir="/tmp")
+    monkeypatch.setenv("TMPDIR", runtime)
+    monkeypatch.setattr(tempfile, "tempdir", runtime)
     monkeypatch.setenv("DEVRUN_STATE_DIR", str(tmp_path / "devrun-state"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     yield
+    reports = [report.read_text() for report in Path(runtime).glob("devrun-report-*")]
     shutil.rmtree(runtime, ignore_errors=True)
+    assert bool(reports) == (request.node.get_closest_marker("crash") is not None), "\n".join(reports)
 
 
 @pytest.fixture

@@ -10,28 +10,25 @@ import traceback
 from collections.abc import Sequence
 
 from devrun import __version__
+from devrun.errors import BugError
 
-BUG_EXIT_CODE = 70
 
+def report_bug(error: BaseException, words: Sequence[str], /) -> BugError:
+    """Write versions and traceback to a file in the temp folder; return what there is to say.
 
-def report_bug(error: BaseException, words: Sequence[str], /) -> int:
-    """Write versions and traceback to a file in the temp folder; say where; return exit code 70.
-
-    The environment is left out: it may hold secrets.
+    The environment is left out: it may hold secrets.  Where no file can be written, the report goes to
+    stderr.
     """
-    lines = [
-        f"devrun {__version__}, Python {platform.python_version()}, {platform.platform()}",
-        f"arguments: {list(words)!r}",
-        "",
-        *traceback.format_exception(error),
-    ]
-    line = f"error: a bug in devrun: {type(error).__name__}: {error}"
+    text = (
+        f"devrun {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"arguments: {list(words)!r}\n\n{''.join(traceback.format_exception(error))}"
+    )
+    message = f"a bug in devrun: {type(error).__name__}: {error}"
     try:
         handle, path = tempfile.mkstemp(prefix="devrun-report-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as report:
-            report.write("\n".join(lines))
-        line += f"\nhint: the report is in `{path}`"
+            report.write(text)
     except OSError:
-        line += "\n" + "\n".join(lines)
-    sys.stderr.write(line + "\n")
-    return BUG_EXIT_CODE
+        sys.stderr.write(text)
+        return BugError(message)
+    return BugError(message, hint=f"the report is in `{path}`")

@@ -157,7 +157,8 @@ def _keep(plan: RunPlan, starting: FileLock, writer: int) -> None:
     except BaseException as error:  # noqa: BLE001 - the boundary of this process
         from devrun.report.crash import report_bug
 
-        report_bug(error, ["keeper"])
+        bug = report_bug(error, ["keeper"])
+        result = RunResult(bug.exit_code, bug.message, hint=bug.hint, is_error=True)
     finally:
         _tell(writer, result)
         os._exit(result.exit_code & 0xFF)

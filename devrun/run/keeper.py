@@ -105,8 +105,7 @@ class Keeper:
         result = msgspec.msgpack.decode(said, type=RunResult) if said else None
         if status == 0 and result is not None:
             return result
-        cleared = self._clear_up(status, supervisor)
-        return cleared if result is None else result
+        return self._clear_up(status, supervisor, result)
 
     def _wait(self, pid: int, supervisor: ProcessIdentity | None, waited: frozenset[signal.Signals]) -> int:
         """Forward signals until the supervisor has ended; kill one that does not end in time."""
@@ -138,16 +137,20 @@ class Keeper:
         self._is_timed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def _clear_up(self, status: int, supervisor: ProcessIdentity | None) -> RunResult:
+    def _clear_up(self, status: int, supervisor: ProcessIdentity | None, said: RunResult | None) -> RunResult:
+        """Stop what the supervisor left; return its last words, if it had any, with what became of the rest."""
         stopped, left = self._clear(supervisor) if layers.is_on(layers.KEEPER) else Cleared()
-        word = f"signal {status - _BY_SIGNAL}" if status > _BY_SIGNAL else f"exit code {status}"
+        if said is None:
+            word = f"signal {status - _BY_SIGNAL}" if status > _BY_SIGNAL else f"exit code {status}"
+            said = RunResult(status or 1, f"the supervisor ended with {word}", is_error=True)
+        elif not stopped:
+            return msgspec.structs.replace(said, last_lines=(*said.last_lines, *left))
         count = "1 process it left was" if stopped == 1 else f"{stopped} processes it left were"
-        return RunResult(
-            exit_code=status or 1,
-            message=f"the supervisor ended with {word}; {count} stopped",
-            hint="`devrun history` lists them" if stopped else None,
-            is_error=True,
-            last_lines=left,
+        return msgspec.structs.replace(
+            said,
+            message=f"{said.message}; {count} stopped",
+            hint=said.hint or ("`devrun history` lists them" if stopped else None),
+            last_lines=(*said.last_lines, *left),
         )
 
 
@@ -173,21 +176,26 @@ def _reap_others(supervisor: int) -> None:
 
 
 def _supervise(start: Callable[[int], RunResult], life: int, report: int) -> None:
-    """In the forked supervisor: never returns.  A crash is reported, and the keeper clears up."""
+    """In the forked supervisor: never returns.  A crash is told to the keeper, which clears up."""
     code = 70
     try:
         _tell(report, start(life))
         code = 0
     except BaseException as error:  # noqa: BLE001 - the boundary of this process
-        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
-            code = 1
-            _tell(report, RunResult(code, "too many open files", hint="`ulimit -n 4096`, and again", is_error=True))
-        else:
-            from devrun.report.crash import report_bug
-
-            report_bug(error, ["supervisor"])
+        last_words = _explain(error)
+        code = last_words.exit_code
+        _tell(report, last_words)
     finally:
         os._exit(code)
+
+
+def _explain(error: BaseException) -> RunResult:
+    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+        return RunResult(1, "too many open files", hint="`ulimit -n 4096`, and again", is_error=True)
+    from devrun.report.crash import report_bug
+
+    bug = report_bug(error, ["supervisor"])
+    return RunResult(bug.exit_code, bug.message, hint=bug.hint, is_error=True)
 
 
 def _tell(report: int, result: RunResult) -> None:

@@ -154,6 +154,7 @@ def test_it_signals_nobody_and_writes_nothing(scene, line, way):
     assert all(lives(child.process) for child in scene["children"])
 
 
+@pytest.mark.crash
 def test_the_audit_sees_what_a_real_sweep_does(scene):
     _, reported = audited("sweep")
     assert "signal" in reported

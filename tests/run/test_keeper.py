@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -47,7 +49,7 @@ def supervise(life):
     {body}
 
 result = room.Keeper(0.1, clear=clear).keep(supervise, on_forked=lambda: None)
-say("result", result.exit_code, result.message, *result.last_lines)
+say("result", result.exit_code, result.message, *result.last_lines, result.hint or "")
 sys.exit(result.exit_code)
 """
 _UNTIL_TERM = """
@@ -94,10 +96,13 @@ def test_what_a_supervisor_leaves_by_its_death_is_cleared(keeper, count, said):
     assert f"{said} stopped left 4711" in run.output
 
 
-def test_a_supervisor_that_crashes_is_cleared_after(keeper):
-    run = keeper("raise ValueError('no')")
+@pytest.mark.crash
+def test_a_supervisor_that_crashes_is_cleared_after_and_its_report_is_named(keeper):
+    run = keeper("raise ValueError('no')", count=2)
     assert run.wait() == 70
     assert "cleared" in run.output
+    assert "a bug in devrun: ValueError: no; 2 processes it left were stopped" in run.output
+    assert "ValueError: no" in Path(re.search("report is in `(.*?)`", run.output)[1]).read_text()
 
 
 def test_a_supervisor_that_hangs_at_stop_is_killed_and_cleared_after(keeper):
