@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import NamedTuple
 
@@ -19,15 +18,10 @@ from devrun.run.output.lastwords import last_words
 from devrun.run.plan import Binding, RunResult
 from devrun.run.start import Request, clear_the_way, lock_worktree, make_plan, wait_for_ending_run
 from devrun.run.talk.adding import Wanted, find_wanted
-from devrun.run.talk.client import UnreachableError
-from devrun.run.talk.live import is_ending
-from devrun.run.talk.loan import EndingRunError, JoinedRun, NewRun
+from devrun.run.talk.joining import follow, joining
+from devrun.run.talk.loan import JoinedRun, NewRun
 from devrun.state import open_state
 from devrun.workspace import Workspace, check_timeout, open_workspace
-
-_ATTEMPTS = 5
-"""Runs that may end while this command joins them, each started and ended by somebody else.  Fewer fail in a crowd
-of short commands; more follow a run for ever that somebody keeps ending."""
 
 
 def run(
@@ -54,7 +48,7 @@ def run(
     workspace = open_workspace(file=file)
     select_services(workspace.project, request.services, request.profiles)
     find_program(argv[0], {**os.environ, **workspace.project.env_files})  # else nothing is started for it
-    used = _use_services(request, workspace, output)
+    used = follow(lambda: _join_or_start(request, workspace, output))
     environment = common_environment(os.environ, workspace.project, used.ports)
     with used.run:
         answer = used.run.wait_ready(timeout)
@@ -78,15 +72,8 @@ class _Use(NamedTuple):
     joined: Wanted | None = None
 
 
-def _use_services(request: Request, workspace: Workspace, output: Output) -> _Use:
-    """Join the live run of the worktree, or start one; one that ends meanwhile is waited for, and followed."""
-    for _ in range(_ATTEMPTS):
-        with contextlib.suppress(EndingRunError):
-            return _join_or_start(request, workspace, output)
-    return _join_or_start(request, workspace, output)
-
-
 def _join_or_start(request: Request, workspace: Workspace, output: Output) -> _Use:
+    """Join the live run of the worktree, or start one.  Raises EndingRunError for one that ends meanwhile."""
     with open_state() as state:
         lock = lock_worktree(state, workspace.worktree)
         running = wait_for_ending_run(state, workspace)
@@ -98,12 +85,6 @@ def _join_or_start(request: Request, workspace: Workspace, output: Output) -> _U
             ports = claim(state, workspace.worktree, workspace.project, say=output.say)
     if running is None:
         return _Use(NewRun(plan, lock), plan.ports)
-    try:
+    with joining(running):
         wanted = find_wanted(running, request, workspace)
         return _Use(JoinedRun(wanted, ports), ports, wanted)
-    except UnreachableError as error:
-        with open_state(create=False) as state:
-            now = state.runs.get(running.id)
-            if now is not None and not is_ending(state, now):
-                raise
-        raise EndingRunError(error.message, hint=error.hint) from error

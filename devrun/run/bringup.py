@@ -63,7 +63,15 @@ def bring_up(  # noqa: PLR0913 - the options of two verbs
     workspace = open_workspace(file=file, formation=formation)
     select_services(workspace.project, request.services, request.profiles)  # bad names end here: nothing is written
     binding = find_owner(pid=owner_pid, automatic=owner == "auto", detached=detach)
-    return _start(output, request, workspace, binding, replace=replace, wait=wait, seeks_owner=owner == "auto")
+
+    def start() -> int:
+        return _start(output, request, workspace, binding, replace=replace, wait=wait, seeks_owner=owner == "auto")
+
+    if not detach:
+        return start()
+    from devrun.run.talk.joining import follow
+
+    return follow(start)
 
 
 def _start(  # noqa: PLR0913 - what was asked for, and where
@@ -76,7 +84,7 @@ def _start(  # noqa: PLR0913 - what was asked for, and where
     wait: bool,
     seeks_owner: bool,
 ) -> int:
-    """Start under the worktree's lock, or join the run that lives there already."""
+    """Start under the worktree's lock, or join the run that lives there.  Raises EndingRunError for one just ending."""
     with open_state() as state:
         lock = lock_worktree(state, workspace.worktree)
         running = wait_for_ending_run(state, workspace)

@@ -17,6 +17,7 @@ from devrun.run.start import Request
 from devrun.run.talk import protocol
 from devrun.run.talk.adding import add_services, find_wanted, undone
 from devrun.run.talk.client import ask
+from devrun.run.talk.joining import joining, refuse_ending
 from devrun.run.talk.protocol import Answer, Ask, ServiceStatus
 from devrun.state import State
 from devrun.system.locks import FileLock
@@ -50,12 +51,16 @@ def join_run(  # noqa: PLR0913 - what a start knows, and the run it found
     wait: bool,
     owner: ProcessIdentity | None,
 ) -> int:
-    """Add what a live run does not have yet; what was added and fails, or is not ready in time, is stopped again."""
+    """Add what a live run does not have yet; what was added and fails, or is not ready in time, is stopped again.
+
+    Raises EndingRunError when the run is ending already.
+    """
     if owner is not None and owner != running.owner:
         output.say("the run was started before and keeps its owner; `--replace` gives it another")
     ports = claim(state, workspace.worktree, workspace.project, slot=request.slot, say=output.say)
-    wanted = find_wanted(running, request, workspace)
-    ask(running, Ask(protocol.KEEP, names=wanted.names))
+    with joining(running):
+        wanted = find_wanted(running, request, workspace)
+        refuse_ending(stopping=ask(running, Ask(protocol.KEEP, names=wanted.names)).stopping)
     with undone(wanted) as addition:
         answer = add_services(wanted, ports, wait=wait, timeout=request.ready_timeout)
         addition.stays = not isinstance(answer, RunResult) and answer.code == 0

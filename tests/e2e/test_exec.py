@@ -189,7 +189,14 @@ def test_execs_that_are_called_at_once_share_a_run(session):
     assert session.handshake.wait_gone()
 
 
-def test_an_exec_that_joins_a_run_in_the_moment_it_ends_starts_one_of_its_own(session):
+@pytest.mark.parametrize(
+    ("module", "words", "said"),
+    [
+        ("devrun.commands.exec", ["exec", "--", "echo", "it ran"], "it ran\n"),
+        ("devrun.run.bringup", ["up", "-d"], "started in the background: run "),
+    ],
+)
+def test_who_joins_a_run_in_the_moment_it_ends_starts_one_of_its_own(session, module, words, said):
     """Here by hand: the first look at the run does not see yet that it is ending."""
     session.services(web={"shape": "stubborn", "stop": {"timeout": 1}})
     session.json("up", "-d")
@@ -197,20 +204,21 @@ def test_an_exec_that_joins_a_run_in_the_moment_it_ends_starts_one_of_its_own(se
     down = session.popen("down")
     wait_until(lambda: session.states().get("web") == "stopping", "the run is ending")
     code = (
-        "import sys\n"
-        "from devrun.commands import exec as verb\n"
+        "import importlib, sys\n"
         "from devrun.cli import main\n"
         "from devrun.run.talk.live import find_run\n"
+        f"verb = importlib.import_module({module!r})\n"
         "careful = verb.wait_for_ending_run\n"
         "def hasty(state, workspace):\n"
         "    verb.wait_for_ending_run = careful\n"
         "    return find_run(state, workspace.worktree)\n"
         "verb.wait_for_ending_run = hasty\n"
-        "sys.exit(main(['exec', '--', 'echo', 'it ran']))\n"
+        f"sys.exit(main({words!r}))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=session.path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "it ran\n")
+    assert (done.returncode, done.stdout[: len(said)]) == (0, said), done.stderr
     down.communicate(timeout=DEADLINE)
+    session("down")
     assert session.handshake.wait_gone()
 
 

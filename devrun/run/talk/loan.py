@@ -18,16 +18,13 @@ from devrun.run.plan import RunPlan, RunResult
 from devrun.run.talk import protocol
 from devrun.run.talk.adding import Wanted, add_services
 from devrun.run.talk.client import UnreachableError, ask, connect, read_first_line, read_line, send
+from devrun.run.talk.joining import refuse_ending
 from devrun.run.talk.protocol import Answer, Ask, VersionError, decode_answer
 from devrun.system.locks import FileLock
 
 RETURN_PATIENCE = 20.0
 """Seconds beyond the grace for a run to say that what was borrowed is down.  Shorter leaves services
 that are only slow to end; longer waits for a supervisor that somebody stopped."""
-
-
-class EndingRunError(DevrunError):
-    """The run is ending while somebody joins it: its last user has left, or somebody ended it."""
 
 
 class Loan:
@@ -111,9 +108,11 @@ class JoinedRun:
         self._wanted = wanted
         self._ports = ports
         self._loan = Loan(wanted.run, wanted.names, wanted.missing_names, grace=wanted.grace)
-        if ask(wanted.run, Ask(protocol.STATUS)).stopping:
+        try:
+            refuse_ending(stopping=ask(wanted.run, Ask(protocol.STATUS)).stopping)
+        except BaseException:
             self.__exit__(None, None, None)
-            raise EndingRunError("the run is stopping", hint="`devrun up` starts a new one")
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -24,7 +24,7 @@ from devrun.run.talk import protocol
 from devrun.run.talk.client import ask
 from devrun.run.talk.protocol import Ask, ServiceStatus
 from devrun.state import State
-from devrun.system.processes import Column, read_details, read_snapshot
+from devrun.system.processes import Column, has_ended, read_details, read_snapshot
 from devrun.worktrees.locate import root_now
 
 ANSWER_PATIENCE = 5.0
@@ -62,7 +62,7 @@ def look_at(state: State, runs: Iterable[RunRecord], *, sample: float = SAMPLE) 
     """Return the view of each live run, from one look at the process table; CPU is measured for `sample` seconds."""
     asked = [_ask(state, record) for record in runs]
     loads = measure((each for run in asked for each in run.anchored()), sample=sample)
-    return [_view(run, loads) for run in asked]
+    return [_view(run, loads, _find_intruders(state, run, loads)) for run in asked]
 
 
 def look_at_nothing(state: State, worktree: Worktree, project: Project | None) -> View:
@@ -84,16 +84,31 @@ def _ask(state: State, record: RunRecord) -> _Run:
         return _Run(record, ports, services, error)
 
 
-def _view(run: _Run, loads: dict[tuple[str, str], Load]) -> View:
-    record = run.record
-    loaded = {each.name: loads.get((record.id, each.name)) for each in run.services}
+def _find_intruders(state: State, run: _Run, loads: dict[tuple[str, str], Load]) -> tuple[Intruder, ...]:
+    """Return who listens on the ports of this run's services and is none of theirs.
+
+    Of a service that was started again since it was asked about, or of a run that has ended, nobody
+    is: the look was at two moments.
+    """
     claims = [
         Claim(each.name, port, frozenset() if load is None else load.pids | {each.anchor or 0})
         for each in run.services
         for port in each.ports_beside(run.ports).values()
-        for load in [loaded[each.name]]
+        for load in [loads.get((run.record.id, each.name))]
     ]
-    intruders = find_intruders(claims)
+    found = find_intruders(claims)
+    if not found or run.problem is not None:
+        return found
+    if run.record.supervisor is not None and has_ended(run.record.supervisor):
+        return ()
+    now = {each.name: each.anchor for each in _ask(state, run.record).services}
+    unchanged = {each.name for each in run.services if now.get(each.name) == each.anchor}
+    return tuple(each for each in found if each.service in unchanged)
+
+
+def _view(run: _Run, loads: dict[tuple[str, str], Load], intruders: tuple[Intruder, ...]) -> View:
+    record = run.record
+    loaded = {each.name: loads.get((record.id, each.name)) for each in run.services}
     wrong = {each.service for each in intruders}
     now = time.time()
     return View(
