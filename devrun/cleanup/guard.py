@@ -66,12 +66,19 @@ def guard(
     *,
     dry_run: bool = False,
     run: str | None = None,
+    replaced: str | None = None,
     survey: Survey | None = None,
     settings: SweepSettings | None = None,
     grace: float = GRACE,
 ) -> GuardReport:
-    """Guard services and wait for the end of it.  `run` is the caller's own run, whose service starts again."""
+    """Guard services and wait for the end of it.
+
+    `run` is the caller's own run, whose service starts again.  A dry run may ask how it will be when a
+    live run, `replaced`, has ended.
+    """
     question = _Question(state, worktree, targets, run, settings or SweepSettings())
+    if dry_run and replaced is not None:
+        question.take_for_dead(replaced)
     deadline = time.monotonic() + grace
     results: dict[ProcessIdentity, StepResult] = {}
     plans = first = question.ask(survey)
@@ -112,6 +119,12 @@ class _Question:
         self._patterns = settings.paths
         self._cached_places: Places | None = None
         self._listeners: tuple[Listener, ...] | None = ()
+
+    def take_for_dead(self, run: str) -> None:
+        """Judge as if this run had ended without a trace of its end: what it leaves would be stopped."""
+        known = (self._runs or {}).get(run)
+        if known is not None:
+            self._runs = {**(self._runs or {}), run: msgspec.structs.replace(known, liveness=Liveness.DEAD)}
 
     def ask(self, survey: Survey | None) -> dict[str, KillPlan]:
         """Read the machine (or take what was read) and return the plan of each service.

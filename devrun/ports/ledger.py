@@ -19,7 +19,6 @@ the reason is said, or it is refused with the names of both.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -36,13 +35,12 @@ from devrun.ports.arithmetic import (
     plain_ports,
     shifted_ports,
 )
-from devrun.ports.wishes import port_bases, wanted_slot
+from devrun.ports.wishes import wanted_slot, wish_of
 from devrun.state import State
 from devrun.state.leases import Lease
 from devrun.system.locks import FileLock
 from devrun.system.port_range import ephemeral_range
 from devrun.worktrees.locate import is_bare
-from devrun.worktrees.paths import folder_of
 
 Say = Callable[[str], None]
 
@@ -55,21 +53,23 @@ def claim(  # noqa: PLR0913 - who claims, for what, and how
     slot: int | None = None,
     say: Say | None = None,
     dry_run: bool = False,
+    replaced: str | None = None,
 ) -> PortSet:
     """Return the ports of a worktree, leasing them when they are not leased yet.
 
     `slot` is the pin of `--slot`.  `say` is told why a lease moved.  A `dry_run` answers the same and
-    writes nothing.  Raises PortConflictError when nothing fits or a live run is in the way,
-    UsageError for a nonsense pin.
+    writes nothing; `replaced` is the id of a live run of the worktree that will have ended by the time
+    of the act.  Raises PortConflictError when nothing fits or a live run is in the way, UsageError for
+    a nonsense pin.
     """
     pin = wanted_slot(slot, project)
     lease = state.leases.get(worktree.identity)
-    if slot is None and lease is not None and pin not in {None, lease.slot} and state.runs.alive(lease.identity):
+    if slot is None and lease is not None and pin not in {None, lease.slot} and _has_run(state, lease, replaced):
         pin = None  # started with `--slot`, or before the pin was written: the run stays where it is
-    wish = _wish(worktree, project, pin)
-    if lease is None or not _is_current(state, lease, wish, pin):
+    wish = wish_of(worktree, project, pin)
+    if lease is None or not _is_current(state, lease, wish, pin, replaced):
         if dry_run:
-            return in_use(state, _Claim(state, _silent).decide(wish, pin)[0])
+            return in_use(state, _Claim(state, _silent, replaced).decide(wish, pin)[0])
         with state.writing():
             lease = _Claim(state, say or _silent).settle(wish, pin)
     return in_use(state, lease)
@@ -115,8 +115,9 @@ def release(state: State, leases: Iterable[Lease], *, locked: bool = False) -> t
 class _Claim:
     """One claim inside the lock: what is tested, what moves, what is written."""
 
-    def __init__(self, state: State, say: Say) -> None:
+    def __init__(self, state: State, say: Say, replaced: str | None = None) -> None:
         self._state = state
+        self._replaced = replaced
         self._leases = state.leases
         self._say = say
         self._rules = PortRules(ephemeral=ephemeral_range())
@@ -133,7 +134,7 @@ class _Claim:
     def decide(self, wish: Lease, pin: int | None) -> tuple[Lease, Lease | None, list[Lease]]:
         """Return the lease of a wish, the one that a live run still has, and those that have to move."""
         old = self._leases.get(wish.identity)
-        live = old is not None and bool(self._state.runs.alive(wish.identity))
+        live = old is not None and _has_run(self._state, old, self._replaced)
         slot = self._slot(wish, old, pin, live=live)
         lease = msgspec.structs.replace(wish, slot=slot, pinned=pin is not None)
         return lease, old if live else None, self._displaced(lease)
@@ -245,7 +246,12 @@ class _Claim:
             self._leases.remove(before)
 
 
-def _is_current(state: State, lease: Lease, wish: Lease, pin: int | None) -> bool:
+def _has_run(state: State, lease: Lease, replaced: str | None) -> bool:
+    """Whether a run of the worktree, but for the one that will have ended, is not proved dead."""
+    return any(run.id != replaced for run in state.runs.alive(lease.identity))
+
+
+def _is_current(state: State, lease: Lease, wish: Lease, pin: int | None, replaced: str | None) -> bool:
     """Whether a lease is what a claim would write: the everyday case, which takes no lock."""
     if lease.bases != wish.bases or lease.stride != wish.stride:
         return False
@@ -254,27 +260,8 @@ def _is_current(state: State, lease: Lease, wish: Lease, pin: int | None) -> boo
     if pin is not None:
         return lease.slot == pin and lease.pinned and not lease.surplus
     if lease.pinned or lease.surplus or (wish.is_main and lease.slot):
-        return bool(state.runs.alive(lease.identity))  # a live run keeps its pin and its ports
+        return _has_run(state, lease, replaced)  # a live run keeps its pin and its ports
     return True
-
-
-def _wish(worktree: Worktree, project: Project, pin: int | None) -> Lease:
-    repository = worktree.repository
-    return Lease(
-        identity=worktree.identity,
-        root=worktree.root,
-        repository=repository,
-        slug=worktree.slug,
-        is_main=worktree.is_main,
-        slot=0 if pin is None else pin,
-        stride=project.ports.stride,
-        pinned=pin is not None,
-        bases=port_bases(project),
-        claimed_at=time.time(),
-        file_id=worktree.file_id,
-        parent_device=_device(os.path.dirname(worktree.root)),
-        repository_parent_device=None if repository is None else _device(os.path.dirname(folder_of(repository))),
-    )
 
 
 def _has_main_checkout(wish: Lease) -> bool:
@@ -285,13 +272,6 @@ def _has_main_checkout(wish: Lease) -> bool:
 def _shared(lease: Lease, other: Lease) -> int:
     plain = plain_ports(lease.bases, offset_of(lease.slot, lease.stride))
     return min(plain & shifted_ports(other.bases, offset_of(other.slot, other.stride)), default=min(plain))
-
-
-def _device(path: str) -> int | None:
-    try:
-        return os.stat(path).st_dev
-    except OSError:
-        return None
 
 
 def _silent(_: str) -> None:

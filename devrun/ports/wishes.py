@@ -1,12 +1,15 @@
-"""What a project wants of the ledger: the bases of its ports, and a pinned slot."""
+"""What a worktree wants of the ledger: the bases of its ports, and a pinned slot."""
 
 from __future__ import annotations
 
 import os
+import time
 
 from devrun.config.project import Project
 from devrun.errors import UsageError
-from devrun.model import PortBase
+from devrun.model import PortBase, Worktree
+from devrun.state.leases import Lease
+from devrun.worktrees.paths import folder_of
 
 PIN_VARIABLE = "DEVRUN_PIN_SLOT"
 
@@ -32,9 +35,36 @@ def wanted_slot(flag: int | None, project: Project) -> int | None:
     return None if slot is None else _slot(str(slot), "ports.slot")
 
 
+def wish_of(worktree: Worktree, project: Project, pin: int | None) -> Lease:
+    """Return the lease that a worktree would have on its pinned slot, or, before one is chosen, on slot 0."""
+    repository = worktree.repository
+    return Lease(
+        identity=worktree.identity,
+        root=worktree.root,
+        repository=repository,
+        slug=worktree.slug,
+        is_main=worktree.is_main,
+        slot=0 if pin is None else pin,
+        stride=project.ports.stride,
+        pinned=pin is not None,
+        bases=port_bases(project),
+        claimed_at=time.time(),
+        file_id=worktree.file_id,
+        parent_device=_device(os.path.dirname(worktree.root)),
+        repository_parent_device=None if repository is None else _device(os.path.dirname(folder_of(repository))),
+    )
+
+
 def _slot(text: str, source: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= len("65535")):
         raise UsageError(
             f"`{source}`: `{text}` is no slot", hint="a slot is a small number: 0 is the main checkout, 1, 2, …"
         )
     return int(text)
+
+
+def _device(path: str) -> int | None:
+    try:
+        return os.stat(path).st_dev
+    except OSError:
+        return None

@@ -6,6 +6,7 @@ import sys
 
 from devrun.config.select import select_services
 from devrun.errors import UsageError
+from devrun.ports.starting import plain_numbers
 from devrun.report.console import Output, wants_colour
 from devrun.report.running import conclude, headline
 from devrun.run.launch import run_to_end
@@ -17,6 +18,7 @@ from devrun.run.start import (
     clear_the_way,
     lock_worktree,
     make_plan,
+    rehearse,
     wait_for_ending_run,
 )
 from devrun.run.talk.live import end_run
@@ -90,12 +92,15 @@ def _start(  # noqa: PLR0913 - what was asked for, and where
         running = wait_for_ending_run(state, workspace)
         if running is not None and not replace:
             lock.close()
+            if request.taking:
+                plain_numbers(state, workspace.worktree)  # refuses the main checkout
             if not request.detached or (request.taking and not running.taken):
                 raise already_running(running, taking=request.taking)
             from devrun.run.detached import join_run
 
             return join_run(output, request, workspace, state, running, wait=wait, owner=binding.owner)
         if running is not None:
+            rehearse(request, workspace, state, running)  # else it would be lost for nothing
             end_run(state, running, by=f"{'take' if request.taking else 'up'} --replace")
         plan = make_plan(request, workspace, state, binding=binding, say=output.say)
         clear_the_way(plan, state, say=output.say)

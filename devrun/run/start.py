@@ -18,7 +18,7 @@ from shlex import quote
 
 from msgspec import Struct
 
-from devrun.cleanup import guard, sweep, target_of
+from devrun.cleanup import GuardReport, guard, sweep, target_of
 from devrun.config.select import select_services
 from devrun.errors import RefusedError
 from devrun.model import ProcessIdentity, RunRecord, Worktree
@@ -104,13 +104,22 @@ def already_running(run: RunRecord, *, taking: bool = False) -> RefusedError:
     )
 
 
-def make_plan(
-    request: Request, workspace: Workspace, state: State, *, binding: Binding, say: Callable[[str], None]
+def make_plan(  # noqa: PLR0913 - what was asked for, where, and whom to tell
+    request: Request,
+    workspace: Workspace,
+    state: State,
+    *,
+    binding: Binding,
+    say: Callable[[str], None],
+    replaced: str | None = None,
 ) -> RunPlan:
-    """Claim the ports and work out everything the run will need; `say` hears why a lease moved."""
+    """Claim the ports and work out everything the run will need; `say` hears why a lease moved.
+
+    While a run that it is to replace still lives, the ports are only asked for.
+    """
     project, worktree = workspace.project, workspace.worktree
     chosen = select_services(project, request.services, request.profiles)
-    ports = claim(state, worktree, project, slot=request.slot, say=say)
+    ports = claim(state, worktree, project, slot=request.slot, say=say, dry_run=replaced is not None, replaced=replaced)
     if request.taking:
         ports = plain_numbers(state, worktree)
     common = common_environment(os.environ, project, ports, colour=request.output.colour)
@@ -148,15 +157,30 @@ def clear_the_way(plan: RunPlan, state: State, *, say: Callable[[str], None]) ->
     """
     if not layers.is_on(layers.SWEEP):
         return
-    settings = plan.project.sweep
     survey = Survey()
     swept = sweep(state, settings=plan.project.to_sweep, survey=survey, root=plan.project.root)
     hold_for_start(state, plan.worktree, plan.ports, {service.name for service in plan.services}, taking=plan.taken)
-    targets = [target_of(service, plan.ports) for service in plan.services]
-    fresh = None if swept.results else survey
-    guarded = guard(state, plan.worktree, targets, survey=fresh, settings=settings)
+    guarded = _guard(plan, state, survey=None if swept.results else survey)
     for line in (*skipped_lines(swept), *stop_lines((*swept.results, *guarded.results))):
         say(line)
+    _refuse_blocked(guarded, plan)
+
+
+def rehearse(request: Request, workspace: Workspace, state: State, running: RunRecord) -> None:
+    """Raise what the successor of a live run would be refused for, as far as that can be known before it has ended."""
+    plan = make_plan(request, workspace, state, binding=Binding(), say=lambda _: None, replaced=running.id)
+    if layers.is_on(layers.SWEEP):
+        hold_for_start(state, plan.worktree, plan.ports, {each.name for each in plan.services}, taking=plan.taken)
+        _refuse_blocked(_guard(plan, state, replaced=running.id), plan)
+
+
+def _guard(plan: RunPlan, state: State, *, survey: Survey | None = None, replaced: str | None = None) -> GuardReport:
+    targets = [target_of(service, plan.ports) for service in plan.services]
+    settings, is_dry = plan.project.sweep, replaced is not None
+    return guard(state, plan.worktree, targets, dry_run=is_dry, replaced=replaced, survey=survey, settings=settings)
+
+
+def _refuse_blocked(guarded: GuardReport, plan: RunPlan) -> None:
     for blocked in guarded.blocked:
         raise RefusedError(blocked.message or "", hint=_where_it_helps(blocked.hint, plan))
 

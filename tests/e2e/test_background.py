@@ -62,6 +62,31 @@ def test_up_replace_takes_over(session):
     assert not lives(old.process)
 
 
+STRANGER = "a stranger holds the port of a service that was added"
+WRONG_STARTS = {
+    "a slot that is too high": ({}, ["--slot", "9999"], 2),
+    "a variable that is not set": ({"environment": {"X": "${env.MISSING}"}}, [], 2),
+    STRANGER: ({}, [], 3),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_STARTS)
+def test_a_run_is_not_ended_for_a_successor_that_would_be_refused(session, processes, wrong):
+    more, words, code = WRONG_STARTS[wrong]
+    session.services(web="listener")
+    first = session.json("up", "-d", "--wait")
+    if wrong == STRANGER:
+        processes.shape("listener", "--port", str(session.base + 11), cwd="/")
+        session.services(web="listener", api="listener")
+    else:
+        session.services(web={"shape": "listener", **more})
+    done = session("up", "-d", "--replace", *words)
+    assert done.returncode == code, done.stderr
+    session.services(web="listener")
+    assert session.json("ps")["run"]["id"] == first["run"]
+    assert session.json("up", "-d", "--wait", "--replace")["run"] != first["run"]
+
+
 def test_a_run_that_is_replaced_says_so(session, up):
     session.services(web="listener")
     first = up(cwd=session.path)

@@ -108,10 +108,22 @@ def test_a_run_on_its_own_ports_is_not_taken_for_one_that_took_them(shop):
     assert shop.port(shop.feature) != shop.base
 
 
-def test_the_main_checkout_has_nothing_to_take(shop):
-    done = devrun("take", cwd=shop.main)
+@pytest.mark.parametrize("words", [[], ["-d", "--replace"]])
+@pytest.mark.parametrize("runs", [False, True])
+def test_the_main_checkout_has_nothing_to_take(shop, words, runs):
+    if runs:
+        devrun_json("up", "-d", "--wait", "web", cwd=shop.main)
+    done = devrun("take", *words, cwd=shop.main)
     assert done.returncode == 2
     assert "has the plain ports already" in done.stderr
+    assert (devrun_json("ps", cwd=shop.main)["run"] is not None) == runs
+
+
+def test_a_run_on_its_own_ports_goes_on_when_there_is_nothing_to_take(shop):
+    devrun_json("up", "-d", "--wait", "api", cwd=shop.main)
+    before = devrun_json("up", "-d", "--wait", "web", cwd=shop.feature)
+    assert f"`{shop.main}`" in refused("take", "-d", "--replace", "web", cwd=shop.feature)
+    assert devrun_json("ps", cwd=shop.feature)["run"]["id"] == before["run"]
 
 
 def test_a_stranger_on_a_plain_port_is_refused_with_a_command_that_clears_it(shop, processes):
