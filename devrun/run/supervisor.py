@@ -42,6 +42,8 @@ DOUBLED_INTERRUPT = 0.5
 it twice; taking that for "now" would cut every drain.  Longer, and impatience goes unheard."""
 LAST_GRACE = 0.5
 """Seconds a service gets when those that depend on it have used up the shared grace."""
+NAMED = 20
+"""Services that the last line names; of more it says how many.  Fewer hide who was stopped, more fill a screen."""
 HUNG_UP = 128 + signal.SIGHUP
 BROKEN_PIPE = 128 + signal.SIGPIPE
 _REASONS = dict(zip(ASKING, ("interrupted", "terminated", "hung up", "quit"), strict=True))
@@ -260,7 +262,8 @@ class Supervisor:
         self._trees.clear(deadline=self._loop.now() + LAST_GRACE, on_done=cleared)
 
     def _conclude(self, effect: ev.Finish, seconds: float) -> RunResult:
-        stopped = ", ".join(sorted(self._trees.stopped))
+        names = sorted(self._trees.stopped)
+        stopped = ", ".join(names) if len(names) <= NAMED else f"{len(names)} services"
         message = f"{effect.message}; stopped {stopped} in {seconds:.2f} s" if stopped else effect.message
         if self._trees.survivors:
             message += f"; {self._trees.survivors} processes survived"

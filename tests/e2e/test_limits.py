@@ -25,6 +25,7 @@ def test_more_services_than_the_limit_of_open_files_allows_run_and_have_the_limi
     run = up(cwd=tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (LOW, hard)))
     assert run.wait() == 9
     assert run.output.count(f" | {LOW}\n") == SERVICES
+    assert f"; stopped {SERVICES} services in " in run.output
 
 
 @pytest.mark.parametrize("words", [["up"], ["up", "-d"], ["exec", "--", "true"]])
