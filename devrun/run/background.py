@@ -31,7 +31,13 @@ START_PATIENCE = 60.0
 for a hang, and ends it; longer waits for a supervisor that somebody stopped."""
 EXPLAINED = 0.5
 """Seconds beyond `--timeout` for the run itself to give up: it knows what it waited for."""
-_LOST = RunResult(70, "the run was lost while it started", hint="`devrun doctor`", is_error=True)
+_LOST = RunResult(
+    128 + signal.SIGKILL,
+    "the keeper of the run was killed while it started",
+    hint="`devrun sweep` stops what it may have left",
+    is_error=True,
+)
+"""From a keeper that told nothing: whatever else ends one, it does."""
 
 
 class Background:

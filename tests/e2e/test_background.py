@@ -215,6 +215,23 @@ def test_interrupting_the_wait_ends_the_run(session, up):
 # ------------------------------------------------------------------------------------- the verbs
 
 
+@pytest.mark.parametrize("words", [("up", "-d", "--wait"), ("exec", "--", "true")])
+def test_a_start_whose_keeper_is_killed_says_so_and_leaves_nothing(session, words):
+    session.services(web={"shape": "listener", "ready": {"log": "never"}})
+    starting = session.popen(*words)
+    session.handshake.wait(1)
+    keeper(session).kill()
+    _, said = starting.communicate(timeout=DEADLINE)
+    assert (starting.returncode, said.splitlines()[-2:]) == (
+        137,
+        [
+            "error: the keeper of the run was killed while it started",
+            "hint: `devrun sweep` stops what it may have left",
+        ],
+    )
+    assert session.handshake.wait_gone()
+
+
 def test_down_is_idempotent_and_quiet(session):
     session.services(web="listener")
     session.json("up", "-d", "--wait")

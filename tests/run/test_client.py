@@ -11,12 +11,13 @@ from msgspec.structs import replace
 
 from devrun.errors import NotReadyError
 from devrun.model import ProcessIdentity, RunRecord
-from devrun.run.talk import client, loan, protocol
+from devrun.run.talk import client, lateness, loan, protocol
 from devrun.run.talk.attaching import Attached
 from devrun.run.talk.client import SilentError, UnreachableError, ask, connect
 from devrun.run.talk.keys import parse_key
 from devrun.run.talk.loan import Loan
-from devrun.run.talk.protocol import Answer, Ask, encode
+from devrun.run.talk.protocol import Answer, Ask, ServiceStatus, encode
+from devrun.state import open_state
 from devrun.system.processes import identify
 
 PATIENCE = 0.05
@@ -104,6 +105,26 @@ def test_a_run_that_died_while_it_started_is_not(run, tmp_path, monkeypatch):
     gone = ProcessIdentity(os.getpid(), 1)
     with pytest.raises(UnreachableError, match="does not answer"):
         connect(replace(run, supervisor=gone, started_at=time.time()))
+
+
+@pytest.mark.parametrize("unread", [b"", b"a question"], ids=["end of file", "reset"])
+def test_a_run_that_ends_before_it_answers_is_said_to_have_ended_however_the_kernel_tells(unread):
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.sendall(unread)
+        theirs.close()
+        for talk in (client.read_line, lambda connection: client.send(connection, Ask(protocol.STATUS))):
+            with pytest.raises(UnreachableError, match="the run ended before it answered") as caught:
+                talk(ours)
+            assert caught.value.hint == "`devrun logs`"
+
+
+def test_who_got_ready_after_the_time_was_up_is_said_to(run, monkeypatch):
+    services = (ServiceStatus("web", "ready", ready=True), ServiceStatus("seed", "exited", exit_code=0))
+    monkeypatch.setattr(lateness, "ask", lambda *_: Answer(services=services))
+    with open_state() as state:
+        late = lateness.explain_late(state, run, (), 2)
+    assert (late.exit_code, late.message, late.last_lines) == (124, "not ready after 2 s, but a moment later", ())
 
 
 def test_a_loan_is_not_taken_for_ever(listener, run):

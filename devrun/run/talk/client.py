@@ -89,7 +89,7 @@ def send(connection: socket.socket, question: Ask) -> None:
     try:
         connection.sendall(encode(question))
     except OSError as error:
-        raise UnreachableError(f"the run hung up: {reason_of(error)}") from error
+        raise _ended() from error
 
 
 def read_first_line(run: RunRecord, connection: socket.socket, *, timeout: float | None = None) -> tuple[bytes, bytes]:
@@ -114,9 +114,14 @@ def read_line(connection: socket.socket, *, timeout: float | None = None) -> tup
         except TimeoutError as error:
             raise NotReadyError(f"no answer after {timeout:g} s", hint="`devrun ps`") from error
         except OSError as error:
-            raise UnreachableError(f"the run hung up: {reason_of(error)}") from error
+            raise _ended() from error
         if not chunk or len(received) > LONGEST_LINE:
-            raise UnreachableError("the run ended before it answered", hint="`devrun logs`")
+            raise _ended()
         received += chunk
     line, _, rest = received.partition(b"\n")
     return line, rest
+
+
+def _ended() -> UnreachableError:
+    """Return the same for an end of file as for a reset: the latter only says that a question was unread."""
+    return UnreachableError("the run ended before it answered", hint="`devrun logs`")

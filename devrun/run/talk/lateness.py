@@ -28,9 +28,10 @@ def explain_late(state: State, run: RunRecord, names: Collection[str], timeout: 
         return RunResult(NotReadyError.exit_code, message, hint=error.hint, is_error=True)
     wanted = [each for each in services if not names or each.name in names]
     late = [each for each in wanted if not each.ready and not has_completed(each)]
+    who = ": " + ", ".join(f"`{each.name}` ({each.state})" for each in late) if late else ", but a moment later"
     return RunResult(
         NotReadyError.exit_code,
-        f"not ready after {timeout:g} s: " + ", ".join(f"`{each.name}` ({each.state})" for each in late),
+        f"not ready after {timeout:g} s{who}",
         hint="`devrun logs`",
         is_error=True,
         last_lines=last_words(state, run, [each.name for each in late]),
