@@ -44,8 +44,8 @@ ROUNDS = 3
 refused; more and something that restarts itself for ever is fought for ever."""
 
 SETTLE = 0.5
-"""Seconds for the port of a process that was stopped.  Where its end is told by its main thread, the others
-may hold the port for a moment: shorter refuses for nobody's sake, longer delays the refusal of a hidden holder."""
+"""Seconds for the port of a process that is ending, or was stopped.  Where its end is told by its main thread, the
+others may hold the port for a moment: shorter refuses for nobody's sake, longer delays the refusal of a hidden holder."""
 
 
 def target_of(service: Service, ports: PortSet | None, *, force: bool = False) -> Target:
@@ -81,18 +81,14 @@ def guard(
         question.take_for_dead(replaced)
     deadline = time.monotonic() + grace
     results: dict[ProcessIdentity, StepResult] = {}
-    plans = first = question.ask(survey)
+    plans = first = question.settled(survey)
     for _ in range(0 if dry_run else ROUNDS):
         merged = _merge(plans, besides=results)
         if merged.is_empty:
             break
         found = drive(carry_out(merged, deadline=max(deadline, time.monotonic() + 1.0)))
         results.update((each.step.record.identity, each) for each in found)
-        plans = question.ask(None)
-        until = time.monotonic() + SETTLE
-        while question.is_held_by_nobody(plans) and time.monotonic() < until:
-            time.sleep(SETTLE / 25)
-            plans = question.ask(None)
+        plans = question.settled(None)
         first = {name: _joined(first[name], plans[name]) for name in first}
     services = tuple(
         question.conclude(target, first[target.service], plans[target.service], results) for target in targets
@@ -210,7 +206,16 @@ class _Question:
             hint=hint,
         )
 
-    def is_held_by_nobody(self, plans: Mapping[str, KillPlan]) -> bool:
+    def settled(self, survey: Survey | None) -> dict[str, KillPlan]:
+        """Ask, and where nobody can be seen who holds a port ask again for a moment: its holder may be ending."""
+        plans = self.ask(survey)
+        until = time.monotonic() + SETTLE
+        while self._is_held_by_nobody(plans) and time.monotonic() < until:
+            time.sleep(SETTLE / 25)
+            plans = self.ask(None)
+        return plans
+
+    def _is_held_by_nobody(self, plans: Mapping[str, KillPlan]) -> bool:
         """Say whether a port is held and nobody who holds it can be seen."""
         known = {each.record.pid for plan in plans.values() for each in (*plan.spared, *plan.steps)}
         return any(self._hidden_ports(target, known, expected=True) for target in self._targets)

@@ -167,6 +167,7 @@ def _end_runs(live: list[KnownRun], survey: Survey, grace: float) -> None:
                     continue
                 if identity == known.record.keeper:
                     handle.send(signal.SIGTERM)
+                    handle.send(signal.SIGCONT)  # Ctrl-Z may have stopped it
                 asked.append(handle)
         until = time.monotonic() + grace + RUN_MARGIN
         while (left := tuple(each for each in asked if not each.is_gone())) and time.monotonic() < until:

@@ -19,6 +19,7 @@ from devrun.system.locks import FileLock
 from devrun.system.processes import boot_id, identify
 from devrun.system.sockets import can_bind, listeners_on
 from devrun.worktrees.locate import locate
+from tests.support.arena import free_base
 from tests.support.leftovers import LISTENER, executable_named
 from tests.support.processes import lives, wait_gone
 
@@ -75,6 +76,21 @@ def test_a_port_that_outlives_its_holder_by_a_moment_is_waited_for(state, here, 
     assert not service.is_blocked
     assert len(readings) == 4
     assert not lives(stale.process)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_holder_that_ends_between_two_readings_is_in_nobodys_way(state, here, processes, monkeypatch, dry_run):
+    gone = processes.popen(["true"])
+    gone.wait()
+    readings = []
+
+    def read(ports):
+        readings.append(listeners_on(ports))
+        return readings[-1] if len(readings) > 1 else tuple(Listener(port, "127.0.0.1", gone.pid) for port in ports)
+
+    monkeypatch.setattr(sys.modules["devrun.cleanup.guard"], "listeners_on", read)
+    service = only(guard(state, here, [a_target(free_base())], dry_run=dry_run))
+    assert (service.is_blocked, service.message, len(readings)) == (False, None, 2)
 
 
 def test_a_port_that_somebody_has_without_listening_is_refused_as_held_by_nobody_we_see(state, here):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import time
 
@@ -210,7 +211,8 @@ def test_a_folder_that_is_no_worktree_is_not_reaped_whatever_stands_in_it(state,
     assert lives(servers[0].process)
 
 
-def test_reap_of_a_live_run_asks_its_keeper_first(state, repository, server, processes):
+@pytest.mark.parametrize("is_stopped", [False, True], ids=["", "stopped by Ctrl-Z"])
+def test_reap_of_a_live_run_asks_its_keeper_first(state, repository, server, processes, is_stopped):
     path = repository.worktree("a")
     found = locate(path)
     from devrun.system.processes import identify
@@ -219,6 +221,8 @@ def test_reap_of_a_live_run_asks_its_keeper_first(state, repository, server, pro
     service = server(path, stamp=stamp)
     code = "signal.signal(signal.SIGTERM, lambda *_: (os.kill(int(sys.argv[1]), 15), os._exit(0)))\nready(); rest()"
     keeper = processes.python(code, str(service.pid), cwd="/")
+    if is_stopped:
+        keeper.process.send_signal(signal.SIGSTOP)
     with FileLock.take(os.path.join(state.runs.make_folder("r1"), KEEPER_LOCK)):
         record = RunRecord("r1", path, found.identity, identify(keeper.pid), None, boot_id(), time.time())
         state.runs.publish(record)
