@@ -544,3 +544,14 @@ def test_a_start_that_is_reported_as_ended_and_as_failed_is_over():
     run.tell(ev.MainExited("api", 2))
     run.tell(ev.SpawnFailed("api", "no such file"))
     assert run.finish == (2, "`api` exited with code 2")
+
+
+def test_a_chain_of_hundreds_is_stopped_from_its_end_without_asking_everybody_about_everybody():
+    """Where everybody was asked about everybody above, nobody saw the end of this test."""
+    names = [f"s{number}" for number in range(400)]
+    run = Run(*(service(name, *names[max(0, at - 1) : at]) for at, name in enumerate(names))).up(*names)
+    effects = run.tell(ev.StopRun("interrupted", 130))
+    for name in reversed(names):
+        assert effects == (ev.StopTree(name),)
+        effects = run.tell(ev.TreeGone(name))
+    assert effects == (ev.Finish(130, "interrupted"),)

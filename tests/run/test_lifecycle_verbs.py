@@ -295,3 +295,13 @@ def test_a_service_whose_job_was_stopped_meanwhile_is_not_started_and_says_why()
     run.up("job")
     run.end("job")
     assert run.phase("api") == "starting"
+
+
+def test_start_of_the_end_of_a_chain_longer_than_pythons_stack_starts_it_all():
+    names = [f"s{number}" for number in range(2000)]
+    run = Run(*(service(name, *names[max(0, at - 1) : at]) for at, name in enumerate(names)))
+    run.tell(ev.StopServices((names[0],)))
+    run.gone(names[0])
+    assert {each.phase.value for each in run.state.services.values()} == {"stopped"}
+    assert run.tell(ev.StartServices((names[-1],))) == (ev.Start(names[0], 1, guard=True),)
+    assert {each.phase.value for each in run.state.services.values()} == {"starting", "waiting"}

@@ -6,7 +6,7 @@ follows from the states of all services: stops in order, starts, and the end of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -52,6 +52,7 @@ class Turn:
         self.failures: dict[str, Ending] = dict(state.failures)
         self.ending = state.ending
         self.effects: list[Effect] = []
+        self._needed_by: dict[str, list[str]] | None = None
 
     def change(self, name: str, **fields: Any) -> ServiceState:
         """Replace fields of a service; return its new state."""
@@ -64,15 +65,26 @@ class Turn:
 
     def dependents(self, name: str) -> tuple[str, ...]:
         """Return everybody who needs `name`, directly or not."""
-        found: list[str] = []
+        return tuple(self._above(name, set()))
+
+    def _above(self, name: str, passed: set[str]) -> Iterator[str]:
+        """Yield everybody who needs `name` and is not in `passed`, which grows by them."""
         frontier = [name]
         while frontier:
-            needed = frontier.pop()
-            for other, each in self.services.items():
-                if other != name and other not in found and each.needs(needed):
-                    found.append(other)
+            for other in self._direct_dependents().get(frontier.pop(), ()):
+                if other != name and other not in passed:
+                    passed.add(other)
                     frontier.append(other)
-        return tuple(found)
+                    yield other
+
+    def _direct_dependents(self) -> Mapping[str, list[str]]:
+        """Return who needs whom, turned around: to ask all about each takes a chain of 200 minutes."""
+        if self._needed_by is None:
+            self._needed_by = {}
+            for other, each in self.services.items():
+                for needed in {one.service for one in each.service.depends_on} - {other}:
+                    self._needed_by.setdefault(needed, []).append(other)
+        return self._needed_by
 
     # What an event does to a service or to the run.
 
@@ -124,9 +136,15 @@ class Turn:
 
     def wake(self, name: str, woken: set[str]) -> None:
         """Bring a service to life, with what it needs and what was kept from starting by it."""
+        frontier = [name]
+        while frontier:  # no recursion: a chain may be longer than Python's stack
+            frontier += reversed(self._wake_one(frontier.pop(), woken))
+
+    def _wake_one(self, name: str, woken: set[str]) -> list[str]:
+        """Bring one service to life; return who is to follow."""
         each = self.services.get(name)
         if name in woken or each is None or (each.has_tree and not each.stop_wanted):
-            return
+            return []
         woken.add(name)
         if each.has_tree:
             self.change(name, then=Then.START, final=Phase.STOPPED)
@@ -134,15 +152,13 @@ class Turn:
             self.cancel_waits(name)
             self.change(name, phase=Phase.WAITING, by_verb=True, is_blocked=False, detail="", streak=0)
         self.failures.pop(name, None)
-        for dependency in each.service.depends_on:
-            other = self.services.get(dependency.service)
-            if other is not None and not (
-                dependency.condition is Condition.COMPLETED and is_satisfied(other, dependency.condition)
-            ):
-                self.wake(dependency.service, woken)
-        for dependent in self.dependents(name):
-            if self.services[dependent].is_blocked:
-                self.wake(dependent, woken)
+        follow = [
+            one.service
+            for one in each.service.depends_on
+            if (other := self.services.get(one.service)) is not None
+            and not (one.condition is Condition.COMPLETED and is_satisfied(other, one.condition))
+        ]
+        return follow + [other for other in self.dependents(name) if self.services[other].is_blocked]
 
     def put_down(self, name: str) -> None:
         """Take the tree as gone: rest, start again, or plan the restart (its delay was announced)."""
@@ -171,19 +187,25 @@ class Turn:
 
     def _stop_trees(self) -> None:
         wanted = [name for name, each in self.services.items() if each.stop_wanted and not each.stop_sent]
-        free = [name for name in wanted if self._may_stop(name)]
+        down: set[str] = set()
+        free = [name for name in wanted if self._may_stop(name, down)]
         if not free and not any(each.stop_sent for each in self.services.values()):
             free = wanted  # services that depend on each other: nobody would ever be the first
         for name in free:
             self.change(name, stop_sent=True, phase=Phase.STOPPING)
             self.effects.append(ev.StopTree(name))
 
-    def _may_stop(self, name: str) -> bool:
+    def _may_stop(self, name: str, down: set[str]) -> bool:
+        """Whether nobody who needs `name` is to be stopped before it; `down` are those who, and all above, are not."""
         each = self.services[name]
         if each.main_gone or not each.was_started:
             return True
-        dependents = [self.services[other] for other in self.dependents(name)]
-        return not any(other.has_tree and other.stop_wanted for other in dependents)
+        passed = set(down)
+        others = map(self.services.__getitem__, self._above(name, passed))
+        if any(other.has_tree and other.stop_wanted for other in others):
+            return False
+        down |= passed
+        return True
 
     def _start_next(self) -> bool:
         for name, each in self.services.items():

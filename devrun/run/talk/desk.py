@@ -134,7 +134,8 @@ class Desk:
                 services[name].phase not in FINAL_PHASES and services[name].starts == starts[name] for name in names
             ):
                 return None
-            dependents = [services[other] for name in names for other in Turn(state).dependents(name)]
+            turn = Turn(state)
+            dependents = [services[other] for name in names for other in turn.dependents(name)]
             if any(each.stop_wanted and each.then is Then.REST for each in dependents):
                 return None
             return self._outcomes(names, changed)
