@@ -118,6 +118,7 @@ class Background:
     def abandon(self) -> None:
         """End the run, whatever it is doing, and wait for its end; again does nothing."""
         if self._keeper is not None and send_to(self._keeper, signal.SIGTERM):
+            send_to(self._keeper, signal.SIGCONT)  # somebody may have stopped it
             self.ended()
 
     def _give_up(self, record: RunRecord, timeout: float) -> RunResult:

@@ -232,6 +232,17 @@ def test_a_start_whose_keeper_is_killed_says_so_and_leaves_nothing(session, word
     assert session.handshake.wait_gone()
 
 
+def test_a_start_that_is_interrupted_ends_with_a_keeper_that_somebody_stopped(session):
+    session.services(web={"shape": "listener", "ready": {"log": "never"}})
+    starting = session.popen("up", "-d", "--wait")
+    session.handshake.wait(1)
+    keeper(session).suspend()
+    starting.terminate()
+    starting.communicate(timeout=DEADLINE)
+    assert starting.returncode == 143
+    assert session.handshake.wait_gone()
+
+
 def test_down_is_idempotent_and_quiet(session):
     session.services(web="listener")
     session.json("up", "-d", "--wait")
