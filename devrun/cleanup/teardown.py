@@ -93,7 +93,9 @@ def _plan(request: TreeRequest, survey: Survey, *, adopts: bool) -> KillPlan:
     snapshot = survey.snapshot
     sessions = {leader.pid for leader in request.leaders.values()}
     members = {record.pid for record in snapshot if record.sid in sessions}
-    members |= {record.pid for pid in (os.getpid(), *sessions) for record in snapshot.descendants(pid)}
+    theirs = {each.pid for each in request.others if snapshot.find(each) is not None}
+    ours = {record.pid for record in snapshot.children(os.getpid())} - theirs | sessions
+    members |= ours | {record.pid for pid in ours for record in snapshot.descendants(pid)}
     if not adopts:
         survey.fill(survey.own_pids, Column.ENVIRONMENT)
         stamped = {
@@ -119,7 +121,7 @@ def _plan(request: TreeRequest, survey: Survey, *, adopts: bool) -> KillPlan:
 def _elsewhere(escaped: Iterable[ProcessRecord], request: TreeRequest) -> dict[ProcessIdentity, Surroundings]:
     """Return the surroundings of those who left their session and stand in another worktree than the run's.
 
-    The other services' processes are among them, so a folder is looked at once, not once for each.
+    Many may stand in one folder: it is looked at once, not once for each.
     """
     standing = [(record, record.cwd) for record in escaped if record.cwd is not None and not record.cwd.deleted]
     foreign = {path for path in {cwd.path for _, cwd in standing} if _is_elsewhere(path, request.worktree)}

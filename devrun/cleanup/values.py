@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from msgspec import Struct
 
@@ -35,7 +35,8 @@ class TreeRequest(Struct, frozen=True):
     `leaders` are the anchors by service: leaders of the sessions, never signalled.  `signals` is the
     polite signal by service.  `deadline` (monotonic) ends the grace, `hurry()` ends it early.
     `everything` counts every descendant of this process, stamped or not, but for those that were there
-    before `since` (a start token) and what they started.  `readings` are shared by the teardowns of one loop.
+    before `since` (a start token) and what they started.  `others` are the anchors of the run's other
+    services: what hangs on them is theirs.  `readings` are shared by the teardowns of one loop.
     """
 
     run: str
@@ -47,6 +48,7 @@ class TreeRequest(Struct, frozen=True):
     hurry: Callable[[], bool]
     everything: bool = False
     since: int | None = None
+    others: Collection[ProcessIdentity] = ()
     readings: Readings | None = None
 
 

@@ -79,7 +79,7 @@ def decide(context: Context, /) -> KillPlan:
 
 def classify(context: Context, /) -> tuple[Classified, ...]:
     """Return a verdict for every process there is evidence about, and for the descendants of those convicted."""
-    evidence = {record.identity: found for record in context.snapshot if (found := gather(record, context))}
+    evidence = {record.identity: found for record in _candidates(context) if (found := gather(record, context))}
     convicted = [identity for identity, found in evidence.items() if is_convicted(found)]
     context = _with_stale(context, convicted)
     judged = {
@@ -89,6 +89,13 @@ def classify(context: Context, /) -> tuple[Classified, ...]:
     }
     _judge_followers(context, judged, evidence)
     return tuple(judged.values())
+
+
+def _candidates(context: Context) -> Iterable[ProcessRecord]:
+    """Return who can be judged at all: in a teardown the members of the tree, few of a whole machine."""
+    if context.situation is not Situation.TEARDOWN:
+        return context.snapshot
+    return [record for record in map(context.snapshot.find, context.members) if record is not None]
 
 
 def gather(record: ProcessRecord, context: Context, /) -> tuple[Evidence, ...]:

@@ -132,6 +132,7 @@ class Trees:
             deadline=deadline,
             hurry=lambda: self._hurry,
             everything=everything,
+            others=[each.anchor for name, each in self.instances.items() if name not in instances],
             readings=self._readings,
         )
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from devrun.cleanup import TreeRequest, teardown
+from devrun.cleanup import Readings, TreeRequest, teardown
 from devrun.model import Outcome
 from devrun.system.execute import drive
 from devrun.system.processes import identify
@@ -19,7 +19,7 @@ from tests.support.processes import lives, wait_until
 PYTHON = shlex.quote(sys.executable)
 
 
-def a_request(state, anchor, worktree, *, everything=False, grace=5.0, signals=None):
+def a_request(state, anchor, worktree, *, everything=False, grace=5.0, signals=None, **more):
     return TreeRequest(
         run="r1",
         state_dir=state.path,
@@ -29,6 +29,7 @@ def a_request(state, anchor, worktree, *, everything=False, grace=5.0, signals=N
         deadline=time.monotonic() + grace,
         hurry=lambda: False,
         everything=everything,
+        **more,
     )
 
 
@@ -36,12 +37,12 @@ def a_request(state, anchor, worktree, *, everything=False, grace=5.0, signals=N
 def anchored(state, processes, tmp_path):
     """Start a shape below an anchor: an `sh` that leads the session, ignores TERM and outlives the tree."""
 
-    def start(shape, *options):
+    def start(shape, *options, service="web"):
         handshake = processes.handshake()
         env = {
             **os.environ,
             "DEVRUN_RUN": "r1",
-            "DEVRUN_SERVICE": "web",
+            "DEVRUN_SERVICE": service,
             "DEVRUN_WORKTREE": str(tmp_path),
             "DEVRUN_STATE_DIR": state.path,
         }
@@ -62,6 +63,20 @@ def test_the_whole_tree_of_a_service_goes_and_its_anchor_stays(state, anchored, 
     assert handshake.living() == []
     assert anchor.poll() is None
     assert anchor.pid not in {each.step.record.pid for each in report.results}
+
+
+@pytest.mark.parametrize("shape", ["tree", "daemon"])
+def test_what_hangs_on_the_anchor_of_another_service_lives_and_is_not_even_read(state, anchored, tmp_path, shape):
+    """With hundreds of services, each stop would read the environment of all their processes."""
+    anchor, handshake = anchored(shape)
+    other, others = anchored("tree", service="api")
+    before, readings = others.living(), Readings()
+    drive(teardown(a_request(state, anchor, str(tmp_path), others=[identify(other.pid)], readings=readings)))
+    assert handshake.living() == []
+    assert others.living() == before
+    rows = readings.since(0).snapshot.descendants(other.pid)
+    assert len(rows) >= len(before)
+    assert {each.environment for each in rows} == {None}
 
 
 def test_a_stubborn_tree_is_killed_after_the_grace_and_a_reforking_one_is_beaten(state, anchored, tmp_path):
