@@ -99,6 +99,7 @@ def build_parser(wanted: Sequence[Verb] = VERBS) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run devrun; return its exit code."""
     _open_standard_descriptors()
+    _hear_of_children()
     gc.set_threshold(_COLLECT_EVERY)
     words = list(sys.argv[1:] if argv is None else argv)
     own = words[: words.index("--")] if "--" in words else words
@@ -153,6 +154,12 @@ def _open_standard_descriptors() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - stderr is the last of the three
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
+
+
+def _hear_of_children() -> None:
+    """Be told of the end of children, and how: a caller may ignore SIGCHLD, which survives exec, and then nobody is."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def find_verb(word: str, *, asked: str = "devrun") -> Verb:

@@ -82,7 +82,7 @@ class Background:
                 raise
             return self._give_up(record, timeout)
         except DevrunError:  # it hung up, or is stopping: it says itself why
-            if not select.select([self._result], [], [], self._plan.grace + STOP_MARGIN)[0]:
+            if not self._has_ended(self._plan.grace + STOP_MARGIN):
                 raise
             return self.ended()
         return self.ended() if answer.stopping else answer
@@ -103,11 +103,17 @@ class Background:
         """Wait for the record of the run and, with patience, for its socket; None when the run ended before."""
         until = time.monotonic() + START_PATIENCE
         with open_state(create=False, path=self._plan.state_path) as state:
-            while not select.select([self._result], [], [], _POLL)[0]:
+            while not self._has_ended(_POLL):
                 record = state.runs.get(self._plan.id)
                 if record is not None and (os.path.exists(self._plan.socket) or time.monotonic() >= until):
                     return record
         return None
+
+    def _has_ended(self, seconds: float) -> bool:
+        """Wait so long for the end of the run.  By poll(2): who calls may have left a thousand descriptors open here."""
+        poll = select.poll()
+        poll.register(self._result, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def ended(self) -> RunResult:
         """Wait for the end of the run; return how it ended."""

@@ -1,0 +1,55 @@
+"""Whoever calls devrun may leave it a process in a strange shape: no reason to hang, to fall over or to misread."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.devrun import PROGRAM
+
+DEAF = "import os, signal, sys\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nos.execv(sys.argv[1], sys.argv[1:])"
+"""Ignores SIGCHLD, which survives exec: the kernel then reaps children itself and throws their codes away."""
+CROWDED = (
+    "import os, resource, sys\n"
+    "resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+    "for number in range(3, 1100): os.dup2(0, number)\n"
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Leaves more descriptors open than select(2) can look at."""
+
+
+def call(caller, *words, cwd):
+    argv = [sys.executable, "-c", caller, PROGRAM, *words]
+    return subprocess.run(
+        argv, cwd=cwd, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False
+    )
+
+
+def test_exec_has_the_code_of_its_command_where_the_end_of_children_is_ignored(session):
+    session.services(web="listener")
+    done = call(DEAF, "exec", "--", "sh", "-c", "exit 7", cwd=session.path)
+    assert done.returncode == 7, done.stderr
+
+
+@pytest.mark.parametrize("words", [["up", "-d"], ["up", "-d", "--wait"], ["exec", "--", "true"]])
+def test_a_caller_with_a_thousand_open_descriptors_is_served(session, words):
+    session.services(web="listener")
+    done = call(CROWDED, *words, cwd=session.path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_reader_who_is_slow_but_reads_gets_the_end_of_a_run_that_was_asked_to_end(session, up):
+    """The keeper knows that what it waits for then is a queue of megabytes, and no supervisor that hangs."""
+    command = "trap '' TERM; exec yes 01234567890123456789012345678901234567890123456789012345678901234567890123456789"
+    session.services(web={"command": command, "stop": {"timeout": 0.5}})
+    run = up(cwd=session.path, stderr=subprocess.DEVNULL)
+    run.read_until("web | ")
+    run.send(signal.SIGTERM)
+    while os.read(run.popen.stdout.fileno(), 65536):
+        select.select([], [], [], 0.03)  # 2 MB a second, of 8 MB
+    assert run.wait() == 128 + signal.SIGTERM
