@@ -26,7 +26,7 @@ from devrun.run.life.events import Effect, Event
 from devrun.run.life.lifecycle import RunState, begin, step
 from devrun.run.loop import Loop, Timer
 from devrun.run.output.screen import Screen
-from devrun.run.plan import RunPlan, RunResult
+from devrun.run.plan import STOP_MARGIN, RunPlan, RunResult
 from devrun.run.ready.asking import Asking
 from devrun.run.roster import Roster
 from devrun.run.signals import listen
@@ -125,13 +125,13 @@ class Supervisor:
             watch_processes(self._loop, pulse, (self._plan.borrower,), lambda _: desk.end_when_deserted())
 
     def _write_out(self) -> None:
-        """Hand the last output over: to a slow reader all of it, unless somebody asked for the end."""
-        if not self._was_asked and self._screen.owes_output:
-            self._tell_keeper(WRITING)
+        """Hand the last output over: to a slow reader all of it, once somebody asked for the end what it takes soon."""
+        self._tell_keeper(WRITING)
         while not self._was_asked and self._screen.owes_output:
             self._loop.turn()
             self._screen.tend(())
             self._was_asked = any(isinstance(event, ev.StopRun) for event in self._events)
+        self._tell_keeper(WRITING)  # who was asked meanwhile has started its clock: the rest has a bound of its own
         self._screen.close()
 
     # Facts from outside become events.
@@ -200,6 +200,14 @@ class Supervisor:
             self._screen.stop_waiting()
         self._book.stopping()
         self._tell_keeper(STOPPING, signal.SIGCONT)
+        if self._roster.grace > self._plan.grace:
+            self._ask_for_time(self._stopping_since + self._roster.grace)
+
+    def _ask_for_time(self, until: float) -> None:
+        """Have the keeper's clock begin anew until then: it knows the services of the start, not who joined since."""
+        if self._loop.now() < until:
+            self._tell_keeper(STOPPING)
+            self._loop.call_later(STOP_MARGIN / 2, lambda: self._ask_for_time(until))
 
     def _tell_keeper(self, *signals: int) -> None:
         """Signal the keeper, unless it is the init of a container: nobody signals pid 1, and it has no Ctrl-Z."""

@@ -38,10 +38,11 @@ def watch_processes(
 ) -> None:
     """Call `on_death` when one of the processes ends, or has ended already.
 
-    By pidfd where there is one, else by looking once a second.
+    By pidfd where there is one, else by looking once a second.  pid 1 is not looked at: with the init of a
+    container ends everybody in it (pid_namespaces(7)).
     """
     control = SystemControl()
-    for identity in identities:
+    for identity in (each for each in identities if each.pid > 1):
         handle = control.open(identity)
         if handle is None:
             on_death(_ended(identity))

@@ -68,3 +68,14 @@ def test_closing_the_terminal_lets_a_service_drain_into_its_log(name, tmp_path, 
     assert shown.wait() == 129
     logs = [path.read_text() for path in tmp_path.glob("devrun-state/runs/*/logs/slow.log")]
     assert ["drained" in text for text in logs] == [True]
+
+
+def test_a_service_that_joined_later_has_its_own_grace_however_short_the_others_is(session):
+    slow = {"shape": "drain --drain 3", "profiles": ["later"], "stop": {"timeout": 20}}  # the run began with 0.2 s
+    session.services(web={"shape": "listener", "stop": {"timeout": 0.2}}, slow=slow)
+    session.json("up", "-d", "--wait")
+    session.json("up", "-d", "--wait", "slow")
+    session.handshake.wait(2)
+    done = session("down")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "slow | drained" in session("logs", "slow").stdout.splitlines()

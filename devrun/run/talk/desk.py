@@ -176,7 +176,8 @@ class Desk:
 
     def _status(self) -> Answer:
         state = self._state()
-        return Answer(version=__version__, services=self._services(), stopping=state.is_stopping)
+        services, grace = self._services(), self._roster.grace
+        return Answer(version=__version__, services=services, stopping=state.is_stopping, grace=grace)
 
     def _services(self) -> tuple[ServiceStatus, ...]:
         found = []

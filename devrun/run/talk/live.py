@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from devrun.errors import DevrunError, IncompleteError
 from devrun.model import Liveness, RunRecord, Worktree
-from devrun.run.plan import STOP_MARGIN
 from devrun.state import State
 from devrun.state.runs import KEEPER_LOCK, SUPERVISOR_LOCK
 from devrun.system.control import send_to
@@ -25,8 +24,9 @@ _HEARD_PATIENCE = 5.0
 """Seconds for a run to say that it hears at all.  Shorter signals one that is only busy, which ends it
 as well; longer makes people wait for one that somebody stopped."""
 _DOWN_PATIENCE = 30.0
-"""Seconds for a run to end after it agreed to.  Shorter gives up on services with a long grace;
-longer leaves a hanging run to the person for no reason: the keeper steps in after its own time."""
+"""Seconds beyond the grace of its services for a run to end.  Shorter cuts one that hands its last output to a
+slow reader, or that never said how long it needs; longer leaves a hanging run to the person for no reason: the
+keeper steps in after its own time."""
 _KILL_PATIENCE = 5.0
 
 
@@ -63,19 +63,19 @@ def end_run(state: State, run: RunRecord, *, by: str = "down") -> Answer | None:
     from devrun.run.talk.client import ask
     from devrun.run.talk.protocol import Ask
 
-    answer = None
+    answer, patience = None, _DOWN_PATIENCE
     try:
-        ask(run, Ask(protocol.STATUS), timeout=_HEARD_PATIENCE)
-        answer = ask(run, Ask(protocol.DOWN, by=by), timeout=_DOWN_PATIENCE)
+        patience += ask(run, Ask(protocol.STATUS), timeout=_HEARD_PATIENCE).grace
+        answer = ask(run, Ask(protocol.DOWN, by=by), timeout=patience)
     except DevrunError:  # unreachable, of another version, or no answer in time
         _signal(run, signal.SIGTERM)
-    if wait_until_over(state, run, _DOWN_PATIENCE if answer is None else STOP_MARGIN):
+    if wait_until_over(state, run, patience if answer is None else _DOWN_PATIENCE):
         return answer
     if run.supervisor is not None:  # it hangs: the keeper notices, and clears up
         send_to(run.supervisor, signal.SIGKILL)
     if wait_until_over(state, run, _DOWN_PATIENCE):
         return answer
-    if run.keeper is not None:
+    if run.keeper is not None and run.keeper.pid > 1:
         send_to(run.keeper, signal.SIGKILL)
     if not wait_until_over(state, run, _KILL_PATIENCE):
         raise IncompleteError(f"the run in `{run.worktree}` does not end", hint="`devrun doctor`")
@@ -93,8 +93,8 @@ def wait_until_over(state: State, run: RunRecord, seconds: float) -> bool:
 
 
 def _signal(run: RunRecord, signum: int) -> None:
-    """Ask the keeper (woken, where Ctrl-Z stopped it), or the supervisor when the keeper is gone."""
+    """Ask the keeper (woken, where Ctrl-Z stopped it), or the supervisor when the keeper is gone, or a container's init."""
     for identity in (run.keeper, run.supervisor):
-        if identity is not None and send_to(identity, signum):
+        if identity is not None and identity.pid > 1 and send_to(identity, signum):
             send_to(identity, signal.SIGCONT)
             return

@@ -104,7 +104,10 @@ class ServiceStatus(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """A reply.  `error` says why nothing was done; `outcomes` what happened to each name."""
+    """A reply.  `error` says why nothing was done; `outcomes` what happened to each name.
+
+    `grace` is the longest that any service may take to end, in seconds.
+    """
 
     devrun: int = VERSION
     version: str = ""
@@ -114,6 +117,7 @@ class Answer(Struct, frozen=True):
     services: tuple[ServiceStatus, ...] = ()
     outcomes: Mapping[str, str] = {}
     stopping: bool = False
+    grace: float = 0.0
 
 
 class VersionError(DevrunError):
