@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import resource
 import select
 import signal
 import sys
@@ -26,6 +27,9 @@ from typing import Protocol, Self
 from devrun.model import ProcessIdentity
 from devrun.system import processes
 
+SPARED_DESCRIPTORS = 32
+"""Left to everything else when many are held at once: a tree of thousands would take all there are, and
+then nobody could be looked up any more.  Fewer end reading and the journal, more end pidfds early."""
 POLL_SECONDS = 0.005
 MAX_POLL_SECONDS = 0.04
 """Without a pidfd: first and longest pause between two looks; it doubles.  Smaller costs CPU (each look asks the
@@ -168,8 +172,17 @@ def _try_pidfd() -> bool:
 def _open_pidfd(pid: int) -> int | None:
     if sys.platform == "linux" and pidfd_works():
         with contextlib.suppress(OSError):  # gone: the token will say so; descriptors exhausted: do without
-            return os.pidfd_open(pid)
+            pidfd = os.pidfd_open(pid)
+            if _is_affordable(pidfd):
+                return pidfd
+            os.close(pidfd)
     return None
+
+
+def _is_affordable(descriptor: int) -> bool:
+    """Whether enough others can still be opened: the kernel gives the lowest number that is free."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit == resource.RLIM_INFINITY or descriptor < limit - SPARED_DESCRIPTORS
 
 
 def _refuse_nonsense(identity: ProcessIdentity) -> None:

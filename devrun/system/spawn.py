@@ -21,7 +21,8 @@ from msgspec import Struct
 
 from devrun.errors import DevrunError, reason_of
 
-_FIRST_FREE = 64  # where descriptors are parked while 0, 1, 2, … are filled; above any target number
+_FIRST_FREE = 10  # where descriptors are parked while 0, 1, 2, … are filled; above any target, below any limit
+_MAY_BE_OPEN = 64  # looked at one by one where the system does not list what is open
 _MAX_REPORT = 512
 _ENOUGH = 8192
 """Open files that a supervisor may want: five a service.  macOS gives 256 to begin with; beyond 10 240 it
@@ -69,7 +70,7 @@ def close_inherited() -> None:
     try:
         names = os.listdir("/dev/fd")
     except OSError:
-        names = [str(number) for number in range(_FIRST_FREE)]
+        names = [str(number) for number in range(_MAY_BE_OPEN)]
     for descriptor in map(int, names):
         with contextlib.suppress(OSError):  # the folder that was listed is closed by now
             if descriptor > 2 and os.get_inheritable(descriptor):  # noqa: PLR2004 - stderr is the last of the three

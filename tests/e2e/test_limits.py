@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import resource
+import sys
 
 import pytest
 
@@ -26,6 +27,25 @@ def test_more_services_than_the_limit_of_open_files_allows_run_and_have_the_limi
     assert run.wait() == 9
     assert run.output.count(f" | {LOW}\n") == SERVICES
     assert f"; stopped {SERVICES} services in " in run.output
+
+
+@pytest.mark.parametrize("limit", [40, 64, 120])
+def test_more_processes_than_the_limit_of_open_files_allows_to_hold_are_gone_after_ctrl_c(tmp_path, up, limit):
+    """Each in a session of its own, deaf to a hang-up: nothing but a signal to each of them ends it."""
+    code = (
+        "import os, signal\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "children = [os.fork() or (os.setsid(), signal.pause()) for _ in range(150)]\n"
+        "print('all', flush=True)\n"
+        "signal.pause()\n"
+    )
+    (tmp_path / "services.yaml").write_text(
+        json.dumps({"services": {"web": {"command": [sys.executable, "-I", "-c", code]}}})
+    )
+    run = up(cwd=tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+    run.read_until("| all")
+    assert run.stop() == 130
+    assert "interrupted; stopped web" in run.output
 
 
 @pytest.mark.parametrize("words", [["up"], ["up", "-d"], ["exec", "--", "true"]])

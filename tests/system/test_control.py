@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -50,6 +51,28 @@ def test_a_process_that_ended_is_not_opened(backend, processes, identity_of):
     child.process.kill()
     child.popen.wait()
     assert SystemControl().open(identity) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pidfd is Linux")
+def test_more_processes_than_descriptors_are_held_and_some_descriptors_are_left_over(
+    monkeypatch, bystander, identity_of
+):
+    identity = identity_of(bystander().pid)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + control.SPARED_DESCRIPTORS + 20, hard))
+    handles = []
+    try:
+        handles = [SystemControl().open(identity) for _ in range(200)]
+        left = [os.open(os.devnull, os.O_RDONLY) for _ in range(control.SPARED_DESCRIPTORS)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for handle in handles:
+            handle.close()
+    for descriptor in left:
+        os.close(descriptor)
+    assert None not in handles
+    assert not any(handle.is_gone() for handle in handles)
 
 
 def test_without_a_pidfd_the_token_is_compared_before_each_signal(monkeypatch, bystander, identity_of):
