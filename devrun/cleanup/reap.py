@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterable
 
 from devrun.cleanup.joint import carry_out, journal, known_runs
 from devrun.cleanup.monitors import find_monitors
@@ -25,10 +26,13 @@ from devrun.system.control import Handle, SystemControl, wait_for_one
 from devrun.system.execute import drive
 from devrun.system.processes import has_ended
 from devrun.worktrees.locate import locate, root_now
+from devrun.worktrees.patterns import Patterns
 from devrun.worktrees.survey import Survey, make_places
 
 RUN_MARGIN = 4.0
 """Seconds a live run may take beyond the grace to end by itself: its keeper steps in after two."""
+
+_KNOWN = "`devrun ports --all` shows those that devrun knows"
 
 
 def reap(
@@ -37,12 +41,17 @@ def reap(
     *,
     worktree: Worktree | None = None,
     settings: SweepSettings | None = None,
+    is_named: bool = False,
     dry_run: bool = False,
     grace: float = GRACE,
 ) -> SweepReport:
-    """Reap the worktree at `path` (`worktree` when the caller knows it) and wait for the end of it."""
+    """Reap the worktree at `path` (`worktree` when the caller knows it) and wait for the end of it.
+
+    `is_named` says that somebody wrote the path: then it is that of a worktree, not of a folder in one.
+    """
     settings = SweepSettings() if settings is None else settings
-    worktree = worktree_at(state, path) if worktree is None else worktree
+    if worktree is None:
+        worktree = worktree_at(state, path, patterns=settings.paths, is_named=is_named)
     runs = known_runs(state)
     survey = Survey(Column.CWD | Column.ENVIRONMENT)
     places = make_places(
@@ -86,16 +95,19 @@ def reap(
     return SweepReport(plan=plan, results=results, skipped=skipped)
 
 
-def worktree_at(state: State, path: str) -> Worktree:
+def worktree_at(state: State, path: str, *, patterns: Iterable[str] = (), is_named: bool = False) -> Worktree:
     """Return the worktree at `path`, which may be gone: then by its lease, else by the path alone.
 
     A folder that is there, outside git, is one by its lease or its configuration: a home folder is
-    none, though a lot of servers stand in it.  Raises NotARepositoryError.
+    none, though a lot of servers stand in it.  Nor is a folder in a worktree that worktree, where somebody
+    named it (`is_named`) instead of standing in it: what git has forgotten, or a watcher made again where
+    one was, lies in another, often in the main checkout.  By habit, or by `patterns`, it is one that is
+    gone.  Raises NotARepositoryError.
     """
     root = os.path.realpath(path)
-    if os.path.lexists(os.path.join(root, ".git")) or (os.path.isdir(root) and _lease_of(state, root) is None):
-        found = locate(root)
-        return found if found.repository is not None else _project_at(root)
+    found = locate(root) if os.path.isdir(root) else None
+    if found is not None and found.repository is not None and found.root == root:
+        return found
     lease = _lease_of(state, root)
     if lease is not None:
         return Worktree(
@@ -106,7 +118,20 @@ def worktree_at(state: State, path: str) -> Worktree:
             slug=lease.slug,
             file_id=lease.file_id,
         )
-    return Worktree(root=root, identity="", repository=_repository_around(root), is_main=False, slug="gone")
+    if found is None:
+        return _gone(root, _repository_around(root))
+    if found.repository is None:
+        found = _project_at(root)
+    habit = Patterns(patterns).root_of(root)
+    if habit is not None and habit.startswith(f"{found.root}/"):
+        return _gone(habit, found.repository)
+    if is_named and found.root != root:
+        raise NotARepositoryError(f"`{root}` is no worktree, it lies in `{found.root}`", hint=_KNOWN)
+    return found
+
+
+def _gone(root: str, repository: str | None) -> Worktree:
+    return Worktree(root=root, identity="", repository=repository, is_main=False, slug="gone")
 
 
 def _project_at(folder: str) -> Worktree:
@@ -116,7 +141,7 @@ def _project_at(folder: str) -> Worktree:
     except ConfigError as error:
         raise NotARepositoryError(
             f"`{folder}` is no worktree: neither under git nor with a services.yaml",
-            hint="`devrun ports --all` shows those that devrun knows",
+            hint=_KNOWN,
         ) from error
 
 

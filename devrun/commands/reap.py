@@ -15,7 +15,7 @@ def run(output: Output, *, path: str | None, dry_run: bool) -> int:
     """Reap; silent when there was nothing to stop, 1 when something survived."""
     with open_state(create=not dry_run) as state:
         folder = path or current_folder()
-        report = reap(state, folder, settings=sweep_settings(folder), dry_run=dry_run)
+        report = reap(state, folder, settings=sweep_settings(folder), is_named=path is not None, dry_run=dry_run)
     for line in skipped_lines(report):
         output.say(line)
     output.answer("reap", sweep_data(report), sweep_lines(report, dry_run=dry_run))

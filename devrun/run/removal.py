@@ -174,11 +174,9 @@ def _refuse(state: State, target: Target, why: Refusal) -> None:
     raise RefusedError(why.message, hint=why.hint)
 
 
-def _worktree(target: Target) -> Worktree | None:
-    if target.identity is None:
-        return None
+def _worktree(target: Target) -> Worktree:
     slug = os.path.basename(target.root)
-    return Worktree(target.root, target.identity, target.repository, target.is_main, slug)
+    return Worktree(target.root, target.identity or "", target.repository, target.is_main, slug)
 
 
 def exit_code(removal: Removal) -> int:

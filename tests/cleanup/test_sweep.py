@@ -21,6 +21,7 @@ from devrun.state.runs import KEEPER_LOCK
 from devrun.system.locks import FileLock
 from devrun.system.processes import boot_id
 from devrun.worktrees.locate import locate
+from tests.support.devrun import devrun
 from tests.support.leftovers import a_lease, a_lease_of_gone, executable_named, mine, nested, settings
 from tests.support.processes import lives, wait_gone
 
@@ -209,6 +210,55 @@ def test_a_folder_that_is_no_worktree_is_not_reaped_whatever_stands_in_it(state,
     report = reap(state, str(project / "sub"))
     assert [result.step.record.pid for result in report.results] == [servers[1].pid]
     assert lives(servers[0].process)
+
+
+FORGOTTEN = {
+    "made again by a watcher": lambda repository, path: (
+        repository.remove(path),
+        os.makedirs(os.path.join(path, "dist")),
+    ),
+    "without its .git": lambda _, path: os.unlink(os.path.join(path, ".git")),
+}
+
+
+@pytest.mark.parametrize("known", ["by its lease", "by a pattern", "no more"])
+@pytest.mark.parametrize("how", FORGOTTEN)
+def test_reap_of_a_folder_that_git_forgot_never_reaps_the_main_checkout_around_it(
+    state, repository, server, bystander, how, known
+):
+    path, sibling = nested(repository, "a"), nested(repository, "b")
+    if known == "by its lease":
+        with state.writing():
+            state.leases.put(a_lease(path), {})
+    FORGOTTEN[how](repository, path)
+    left = server(path)
+    for folder in (repository.path, sibling):
+        bystander(cwd=folder)
+    if known == "no more":
+        with pytest.raises(NotARepositoryError, match="is no worktree"):
+            reap(state, path, is_named=True)
+    else:
+        rules = settings(repository) if known == "by a pattern" else None
+        for is_named, stopped in ((True, {left.pid}), (False, set())):
+            report = reap(state, path, settings=rules, is_named=is_named)
+            assert {each.step.record.pid for each in report.results} == stopped
+    assert lives(left.process) == (known == "no more")
+
+
+def test_a_folder_in_a_worktree_is_not_reaped_by_its_name(state, repository, server):
+    folder = os.path.join(repository.path, "a b")
+    os.makedirs(folder)
+    child = server(folder)
+    for words in (("--dry-run",), (), ("--json",)):
+        done = devrun("reap", folder, *words, cwd=repository.path)
+        assert (done.returncode, f"`{folder}` is no worktree, it lies in `{repository.path}`" in done.stderr) == (
+            2,
+            True,
+        )
+        assert "hint: `devrun ports --all`" in done.stderr
+    assert lives(child.process)
+    assert devrun("reap", cwd=folder).returncode == 0
+    assert not lives(child.process)
 
 
 @pytest.mark.parametrize("is_stopped", [False, True], ids=["", "stopped by Ctrl-Z"])
