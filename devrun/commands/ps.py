@@ -29,8 +29,8 @@ def run(output: Output, *, every: bool, file: str | None) -> int:
 
 def _here(output: Output, state: State, worktree: Worktree, file: str | None) -> View:
     found = find_run(state, worktree)
-    if found is not None:
-        return look_at(state, [found])[0]
+    for view in look_at(state, [] if found is None else [found]):
+        return view
     return look_at_nothing(state, worktree, _project(output, worktree, file))
 
 

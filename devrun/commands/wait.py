@@ -92,6 +92,7 @@ def _why(state: State, found: RunRecord) -> str:
 
 def _refuse_wrong_servers(state: State, found: RunRecord, names: set[str]) -> None:
     """Raise RefusedError when a port of these services is answered by somebody else."""
-    for intruder in look_at(state, [found], sample=0)[0].intruders:
+    intruders = [each for view in look_at(state, [found], sample=0) for each in view.intruders]
+    for intruder in intruders:
         if intruder.service in names:
             raise RefusedError(intruder.describe(), hint=f"`devrun guard {intruder.service} --dry-run`")

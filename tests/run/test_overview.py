@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import pytest
 
+from devrun.model import ProcessIdentity
 from devrun.run.talk import overview
 from devrun.run.talk.live import require_run
 from devrun.state import open_state
 from devrun.worktrees.locate import locate
+from tests.support.leftovers import StagedRun
+
+
+@pytest.fixture
+def staged(session):
+    """Stage a run here whose supervisor was killed, while its keeper clears up."""
+    with open_state() as state:
+        web = {"web": ProcessIdentity(os.getpid(), 1)}
+        made = StagedRun(state, "r1", session.path, socket="none.sock", supervisor=web["web"], groups=web)
+        yield made
+        made.die()
+
+
+def test_a_run_whose_keeper_clears_up_after_its_supervisor_is_stopping_and_no_error(session, staged):
+    for words in (("ps",), ("ps", "--all")):
+        done = session(*words, "--json")
+        shown = json.loads(done.stdout)["data"]
+        (row,) = (shown if words[1:] else [shown])[0]["services"]
+        assert (done.returncode, done.stderr, row["name"], row["state"]) == (0, "", "web", "stopping")
+
+
+def test_a_run_that_ends_before_it_can_be_asked_is_not_shown(session, staged):
+    with open_state() as state:
+        run = require_run(state, locate(session.path))
+        staged.die()
+        assert overview.look_at(state, [run]) == []
 
 
 @pytest.fixture

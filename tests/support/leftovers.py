@@ -76,7 +76,9 @@ class StagedRun:
         found = locate(path)
         folder = state.runs.make_folder(run)
         self._locks = [FileLock.take(os.path.join(folder, name)) for name in (KEEPER_LOCK, SUPERVISOR_LOCK)]
-        state.runs.publish(RunRecord(run, found.root, found.identity, None, None, boot_id(), time.time(), **facts))
+        keeper, supervisor = facts.pop("keeper", None), facts.pop("supervisor", None)
+        record = RunRecord(run, found.root, found.identity, keeper, supervisor, boot_id(), time.time(), **facts)
+        state.runs.publish(record)
         self.stamp = {"run": run, "service": "web", "worktree": found.root, "state_dir": state.path}
 
     def die(self):

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from devrun.config.project import Project
 from devrun.errors import DevrunError
-from devrun.model import PortSet, RunRecord, Worktree
+from devrun.model import Liveness, PortSet, RunRecord, Worktree
 from devrun.ports.ledger import known
 from devrun.ports.names import url_of
 from devrun.report.answers import Ps, RunRow, ServiceRow
@@ -49,6 +49,7 @@ class _Run(Struct, frozen=True):
     ports: PortSet
     services: tuple[ServiceStatus, ...]
     problem: DevrunError | None
+    is_silent: bool = False
 
     def anchored(self) -> Iterator[Anchored]:
         """Yield the services that have processes."""
@@ -59,8 +60,11 @@ class _Run(Struct, frozen=True):
 
 
 def look_at(state: State, runs: Iterable[RunRecord], *, sample: float = SAMPLE) -> list[View]:
-    """Return the view of each live run, from one look at the process table; CPU is measured for `sample` seconds."""
-    asked = [_ask(state, record) for record in runs]
+    """Return the view of each live run, from one look at the process table; CPU is measured for `sample` seconds.
+
+    A run that is over by now, and did not answer for that reason, is left out.
+    """
+    asked = [run for record in runs if not _is_over(state, run := _ask(state, record))]
     loads = measure((each for run in asked for each in run.anchored()), sample=sample)
     return [_view(run, loads, _find_intruders(state, run, loads)) for run in asked]
 
@@ -79,9 +83,15 @@ def _ask(state: State, record: RunRecord) -> _Run:
     try:
         return _Run(record, ports, ask(record, Ask(protocol.STATUS), timeout=ANSWER_PATIENCE).services, None)
     except DevrunError as error:
+        is_ending = record.supervisor is not None and has_ended(record.supervisor)  # its keeper clears up after it
+        phase = Phase.STOPPING if is_ending else Phase.RUNNING
         groups = record.groups.items()
-        services = tuple(ServiceStatus(name, Phase.RUNNING.value, anchor=anchor.pid) for name, anchor in groups)
-        return _Run(record, ports, services, error)
+        services = tuple(ServiceStatus(name, phase.value, anchor=anchor.pid) for name, anchor in groups)
+        return _Run(record, ports, services, None if is_ending else error, is_silent=True)
+
+
+def _is_over(state: State, run: _Run) -> bool:
+    return run.is_silent and state.runs.liveness(run.record) is Liveness.DEAD
 
 
 def _find_intruders(state: State, run: _Run, loads: dict[tuple[str, str], Load]) -> tuple[Intruder, ...]:
