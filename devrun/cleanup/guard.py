@@ -76,9 +76,9 @@ def guard(
     `run` is the caller's own run, whose service starts again.  A dry run may ask how it will be when a
     live run, `replaced`, has ended.
     """
-    question = _Question(state, worktree, targets, run, settings or SweepSettings())
-    if dry_run and replaced is not None:
-        question.take_for_dead(replaced)
+    question = _Question(
+        state, worktree, targets, run, settings or SweepSettings(), replaced=replaced if dry_run else None
+    )
     deadline = time.monotonic() + grace
     results: dict[ProcessIdentity, StepResult] = {}
     plans = first = question.settled(survey)
@@ -103,24 +103,34 @@ class _Question:
     """One guard: the facts that stay, and the machine as it was read last."""
 
     def __init__(
-        self, state: State, worktree: Worktree, targets: Sequence[Target], run: str | None, settings: SweepSettings
+        self,
+        state: State,
+        worktree: Worktree,
+        targets: Sequence[Target],
+        run: str | None,
+        settings: SweepSettings,
+        *,
+        replaced: str | None,
     ) -> None:
         self._state = state
         self._worktree = worktree
         self._targets = targets
         self._run = run
         self._runtimes = frozenset(settings.runtimes)
-        self._runs = known_runs(state)
+        self._replaced = replaced
+        self._runs = self._known_runs()
         self._deadline = time.monotonic() + settings.budget
         self._patterns = settings.paths
         self._cached_places: Places | None = None
         self._listeners: tuple[Listener, ...] | None = ()
 
-    def take_for_dead(self, run: str) -> None:
-        """Judge as if this run had ended without a trace of its end: what it leaves would be stopped."""
-        known = (self._runs or {}).get(run)
-        if known is not None:
-            self._runs = {**(self._runs or {}), run: msgspec.structs.replace(known, liveness=Liveness.DEAD)}
+    def _known_runs(self) -> dict[str, KnownRun] | None:
+        """Return the runs; the one to be replaced as if it had ended and left everything: that would be stopped."""
+        runs = known_runs(self._state)
+        known = None if runs is None or self._replaced is None else runs.get(self._replaced)
+        if runs is None or known is None:
+            return runs
+        return {**runs, known.record.id: msgspec.structs.replace(known, liveness=Liveness.DEAD)}
 
     def ask(self, survey: Survey | None) -> dict[str, KillPlan]:
         """Read the machine (or take what was read) and return the plan of each service.
@@ -207,18 +217,19 @@ class _Question:
         )
 
     def settled(self, survey: Survey | None) -> dict[str, KillPlan]:
-        """Ask, and where nobody can be seen who holds a port ask again for a moment: its holder may be ending."""
+        """Ask, and where nobody can be seen who has a port ask again for a moment: he may be ending, or just starting."""
         plans = self.ask(survey)
         until = time.monotonic() + SETTLE
         while self._is_held_by_nobody(plans) and time.monotonic() < until:
             time.sleep(SETTLE / 25)
+            self._runs = self._known_runs()
             plans = self.ask(None)
         return plans
 
     def _is_held_by_nobody(self, plans: Mapping[str, KillPlan]) -> bool:
         """Say whether a port is held and nobody who holds it can be seen."""
         known = {each.record.pid for plan in plans.values() for each in (*plan.spared, *plan.steps)}
-        return any(self._hidden_ports(target, known, expected=True) for target in self._targets)
+        return any(self._hidden_ports(each, known, expected=bool(plans[each.service].steps)) for each in self._targets)
 
     def _hidden_ports(self, target: Target, known: set[int], *, expected: bool) -> tuple[int, ...]:
         """Return the ports that nobody we can see holds, and that cannot be had all the same."""

@@ -236,6 +236,26 @@ def test_a_live_run_of_this_worktree_is_already_running(state, here, listener):
         assert only(guard(state, here, [a_target()])).message.startswith("`web` is already running")
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_run_of_this_worktree_that_starts_between_two_readings_is_already_running(
+    state, here, listener, staged_run, monkeypatch, dry_run
+):
+    readings = []
+    port = free_base()
+
+    def read(ports):
+        readings.append(listeners_on(ports))
+        if len(readings) == 1:
+            running.append(listener(here.root, str(port), stamp=staged_run("r1", here.root).stamp))
+        return readings[-1]
+
+    running = []
+    monkeypatch.setattr(sys.modules["devrun.cleanup.guard"], "listeners_on", read)
+    service = only(guard(state, here, [a_target(port)], dry_run=dry_run))
+    assert "already running" in service.message
+    assert lives(running[0].process)
+
+
 def test_a_stale_copy_that_ignores_term_is_killed_within_the_grace(state, here, server):
     port_of = "signal.signal(signal.SIGTERM, signal.SIG_IGN);" + LISTENER
     stale = server(here.root, port_of)
