@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from devrun.errors import DevrunError
 from devrun.interrupt import ASKING, never_called
 from devrun.model import ProcessIdentity
 from devrun.run import layers
@@ -192,6 +193,8 @@ def _supervise(start: Callable[[int], RunResult], life: int, report: int) -> Non
 def _explain(error: BaseException) -> RunResult:
     if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
         return RunResult(1, "too many open files", hint="`ulimit -n 4096`, and again", is_error=True)
+    if isinstance(error, DevrunError):  # the run could not be published, say: a full disk is no bug
+        return RunResult(error.exit_code, error.message, hint=error.hint, is_error=True)
     from devrun.report.crash import report_bug
 
     bug = report_bug(error, ["supervisor"])

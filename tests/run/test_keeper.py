@@ -96,6 +96,12 @@ def test_what_a_supervisor_leaves_by_its_death_is_cleared(keeper, count, said):
     assert f"{said} stopped left 4711" in run.output
 
 
+def test_a_supervisor_that_cannot_begin_says_why_with_its_hint_and_it_is_no_bug(keeper):
+    run = keeper("from devrun.errors import StateError\n    raise StateError('the disk is full', hint='`df`')", count=0)
+    assert run.wait() == 1
+    assert "cleared\nresult 1 the disk is full left 4711 `df`\n" in run.output
+
+
 @pytest.mark.crash
 def test_a_supervisor_that_crashes_is_cleared_after_and_its_report_is_named(keeper):
     run = keeper("raise ValueError('no')", count=2)
