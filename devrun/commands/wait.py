@@ -79,13 +79,18 @@ def _explain_end(output: Output, state: State, found: RunRecord, error: DevrunEr
     record = state.runs.get(found.id)
     code = (record.exit_code if record is not None else None) or 1
     message = f"the run ended with exit code {code}" if record is not None and record.exit_code else "the run ended"
-    message += f" before its services were ready{_why(state, found)}"
+    message += f" before its services were ready{_why(state, record or found)}"
     output.fail(DevrunError(message, hint="`devrun logs`"), exit_code=code)
     return code
 
 
 def _why(state: State, found: RunRecord) -> str:
-    """Return why a run in the background ended: the last that it said itself.  In the foreground people saw it."""
+    """Return why a run in the background ended: the last that it said itself.  In the foreground people saw it.
+
+    One that never began to stop said nothing of its end.
+    """
+    if found.stopping_at is None:
+        return ": its supervisor was lost"
     said = last_words(state, found, [OWN_NAME], count=1) if found.detached else ()
     return f": {said[0].removeprefix(f'{OWN_NAME} | ')}" if said else ""
 

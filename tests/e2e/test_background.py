@@ -406,6 +406,20 @@ def test_wait_has_the_code_of_a_service_that_fails(session):
     assert "`job` exited with code 9" in said
 
 
+def test_wait_takes_nothing_else_for_the_reason_of_an_end_that_the_run_could_not_explain(session):
+    flap = {"command": "exit 1", "restart": {"policy": "on-failure", "backoff": 60}, "essential": False}
+    session.services(slow={"shape": "tree", "ready": {"log": "never"}}, flap=flap)
+    session.json("up", "-d")
+    wait_until(lambda: "exited with code 1: restart" in session("logs").stdout, "a notice that is no reason to end")
+    waiting = session.popen("wait")
+    client = psutil.Process(waiting.pid)
+    wait_until(lambda: client.net_connections("unix"), "the client talks to the run")
+    psutil.Process(session.json("ps")["run"]["supervisor"]).kill()
+    _, said = waiting.communicate(timeout=DEADLINE)
+    message = "error: the run ended with exit code 1 before its services were ready: its supervisor was lost\n"
+    assert (waiting.returncode, said) == (1, f"{message}hint: `devrun logs`\n")
+
+
 def test_wait_names_the_wrong_server_that_ends_the_run(session, processes):
     session.services(web={"command": "sleep 1000", "port": session.base})
     session.json("up", "-d")
