@@ -121,10 +121,18 @@ def test_a_run_that_ends_before_it_answers_is_said_to_have_ended_however_the_ker
 
 def test_who_got_ready_after_the_time_was_up_is_said_to(run, monkeypatch):
     services = (ServiceStatus("web", "ready", ready=True), ServiceStatus("seed", "exited", exit_code=0))
-    monkeypatch.setattr(lateness, "ask", lambda *_: Answer(services=services))
+    monkeypatch.setattr(lateness, "ask", lambda *_, **__: Answer(services=services))
     with open_state() as state:
         late = lateness.explain_late(state, run, (), 2)
     assert (late.exit_code, late.message, late.last_lines) == (124, "not ready after 2 s, but a moment later", ())
+
+
+def test_who_is_late_is_not_asked_for_as_long_as_for_an_answer(listener, run, monkeypatch):
+    monkeypatch.setattr(client, "ANSWER_PATIENCE", 1000)
+    monkeypatch.setattr(lateness, "EXPLAIN_PATIENCE", PATIENCE)
+    with open_state() as state:
+        late = lateness.explain_late(state, run, (), 2)
+    assert (late.exit_code, late.message) == (124, "not ready after 2 s: the run in `/w` does not answer")
 
 
 def test_a_loan_is_not_taken_for_ever(listener, run):

@@ -13,6 +13,10 @@ from devrun.run.talk.client import ask
 from devrun.run.talk.protocol import Ask, ServiceStatus
 from devrun.state import State
 
+EXPLAIN_PATIENCE = 2.0
+"""Seconds beyond the time-out for a run to say who is late.  Shorter calls a busy one silent; longer makes
+`--timeout 6` a wait of another length where somebody stopped the supervisor."""
+
 
 def has_completed(each: ServiceStatus) -> bool:
     """Tell whether a service has ended as it should."""
@@ -22,7 +26,7 @@ def has_completed(each: ServiceStatus) -> bool:
 def explain_late(state: State, run: RunRecord, names: Collection[str], timeout: float) -> RunResult:
     """Return as a result (124) who of `names` (none: of all) is late; one that does not answer is said to be so."""
     try:
-        services = ask(run, Ask(protocol.STATUS)).services
+        services = ask(run, Ask(protocol.STATUS), timeout=EXPLAIN_PATIENCE).services
     except DevrunError as error:
         message = f"not ready after {timeout:g} s: {error.message}"
         return RunResult(NotReadyError.exit_code, message, hint=error.hint, is_error=True)
