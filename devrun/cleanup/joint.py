@@ -68,11 +68,11 @@ def known_runs(state: State) -> dict[str, KnownRun] | None:
         return None
 
 
-def journal(state: State, verb: str, results: Iterable[StepResult], refused: Iterable[Classified] = ()) -> None:
-    """Remember what was stopped and who was in the way."""
+def journal(state: State, verb: str, results: Iterable[StepResult], refused: Iterable[Classified] = ()) -> bool:
+    """Remember what was stopped and who was in the way; return whether that was possible."""
     rows = [_journal_row(verb, each.step, each.outcome.value) for each in results]
     rows += [_journal_row(verb, each, None) for each in refused]
-    remember(state, rows)
+    return remember(state, rows)
 
 
 def _journal_row(verb: str, each: Classified, outcome: str | None) -> JournalRow:

@@ -16,12 +16,14 @@ REMOVED = "worktree-removed"
 """The reason of the row that says a worktree was removed: by it a second removal knows the first."""
 
 
-def remember(state: State, rows: Iterable[JournalRow]) -> None:
-    """Write rows.  A journal that cannot be written stops nobody's clean-up."""
+def remember(state: State, rows: Iterable[JournalRow]) -> bool:
+    """Write rows; return False where that failed.  A journal that cannot be written stops nobody's clean-up."""
     found = list(rows)
     with contextlib.suppress(StateError):
         if found and state.writable:
             state.journal.record(found)
+        return True
+    return False
 
 
 def lease_row(verb: str, lease: Lease, why: str) -> JournalRow:

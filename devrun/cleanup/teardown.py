@@ -27,6 +27,7 @@ from devrun.model import (
     Worktree,
 )
 from devrun.state import open_state
+from devrun.state.database import BRIEFLY
 from devrun.system.columns import Column
 from devrun.system.execute import Wait
 from devrun.system.kernel import become_subreaper
@@ -71,7 +72,7 @@ def teardown(request: TreeRequest) -> Steps[CleanupReport]:
     spared = tuple(
         each for identity, each in sorted(seen.items()) if identity not in stopped and not has_ended(identity)
     )
-    _remember(request, results, spared)
+    readings.is_journal_kept = _remember(request, results, spared, patience=BRIEFLY if readings.is_journal_kept else 0)
     return CleanupReport(plan=KillPlan(steps=tuple(result.step for result in results), spared=spared), results=results)
 
 
@@ -148,9 +149,13 @@ def _own_worktree(request: TreeRequest) -> Worktree | None:
         return None
 
 
-def _remember(request: TreeRequest, results: tuple[StepResult, ...], spared: tuple[Classified, ...]) -> None:
+def _remember(
+    request: TreeRequest, results: tuple[StepResult, ...], spared: tuple[Classified, ...], *, patience: float
+) -> bool:
+    """Write the journal, or leave it: services that are to be stopped wait for this.  Return whether it was kept."""
     try:
         with open_state(path=request.state_dir) as state:
-            journal(state, "up", results, spared)
+            state.wait_at_most(patience)
+            return journal(state, "up", results, spared)
     except (DevrunError, OSError):
-        return
+        return False

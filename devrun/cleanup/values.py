@@ -15,9 +15,13 @@ GRACE = 5.0
 
 
 class Readings:
-    """Surveys shared by several clean-ups at once: ten services that stop together need one, not ten."""
+    """Surveys shared by several clean-ups at once: ten services that stop together need one, not ten.
+
+    And whether the journal could be written last: it is not waited for again by each of them.
+    """
 
     def __init__(self) -> None:
+        self.is_journal_kept = True
         self._survey: Survey | None = None
         self._taken = 0.0
 

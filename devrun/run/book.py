@@ -15,6 +15,7 @@ from devrun.errors import StateError, reason_of
 from devrun.model import ProcessIdentity, RunRecord
 from devrun.run.plan import RunPlan
 from devrun.state import State
+from devrun.state.database import BRIEFLY
 from devrun.state.runs import KEEPER_LOCK, SUPERVISOR_LOCK
 from devrun.system.locks import FileLock
 from devrun.system.processes import boot_id
@@ -39,8 +40,9 @@ def hold_as_keeper(folder: str) -> FileLock:
 class RunBook:
     """What the supervisor writes about its run.  Its own connection: SQLite's must not cross a fork.
 
-    Once the run is published, what cannot be written any more is left unwritten: a full disk or a
-    spoilt database must not keep a run from stopping.  The locks say the truth all the same.
+    Once the run is published, what cannot be written any more is left unwritten: a full disk, a
+    spoilt database or somebody who holds its lock must not keep a run from stopping.  The locks say
+    the truth all the same.
     """
 
     def __init__(self, plan: RunPlan, state: State) -> None:
@@ -67,11 +69,14 @@ class RunBook:
                 taken=plan.taken,
             )
         )
+        self.state.wait_at_most(BRIEFLY)
 
-    def record_groups(self, anchors: Mapping[str, ProcessIdentity]) -> None:
-        """Record the session leaders: where orphans cannot be adopted, they lead to what is left."""
+    def record_groups(self, anchors: Mapping[str, ProcessIdentity]) -> bool:
+        """Record the session leaders: where orphans cannot be adopted, they lead to what is left.  Return success."""
         with contextlib.suppress(StateError):
             self.state.runs.update(self._id, groups=dict(anchors))
+            return True
+        return False
 
     def stopping(self) -> None:
         """Record that the run is ending: whoever wants to start one here waits a moment."""

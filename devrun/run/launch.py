@@ -24,6 +24,7 @@ from devrun.run.keeper import Cleared, Keeper
 from devrun.run.plan import RunPlan, RunResult
 from devrun.run.supervisor import Supervisor
 from devrun.state import open_state
+from devrun.state.database import BRIEFLY
 from devrun.system.execute import drive
 from devrun.system.kernel import become_subreaper, signal_on_parent_death
 from devrun.system.locks import FileLock
@@ -95,6 +96,7 @@ def clear_after_supervisor(plan: RunPlan, supervisor: ProcessIdentity | None) ->
         )
     )
     with contextlib.suppress(DevrunError), open_state(path=plan.state_path) as state:
+        state.wait_at_most(BRIEFLY)
         state.runs.end(plan.id, exit_code=1)
     left = (*map(left_line, report.spared), *stop_lines(report.survivors))
     return Cleared(len(report.results) - len(report.survivors), left)

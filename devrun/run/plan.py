@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 
 from devrun.config.project import Project, Service
 from devrun.model import PortSet, ProcessIdentity, Worktree
+from devrun.run.life.events import Finish
 
 STOP_MARGIN = 2.0
 """Seconds a supervisor may take beyond the grace.  Less, and a loaded machine loses the orderly
@@ -17,6 +18,10 @@ stop; more, and a supervisor that hangs keeps the terminal for longer than peopl
 PULSE = 1.0
 """Seconds between two looks at the worktree and the owner.  Shorter wakes an idle machine; longer breaks
 "within two seconds"."""
+
+
+NAMED = 20
+"""Services that the last line names; of more it says how many.  Fewer hide who was stopped, more fill a screen."""
 
 
 class OutputOptions(Struct, frozen=True):
@@ -79,3 +84,13 @@ class RunResult(Struct, frozen=True):
     hint: str | None = None
     is_error: bool = False
     last_lines: tuple[str, ...] = ()
+
+
+def conclude(ending: Finish, stopped: Collection[str], seconds: float, *, survivors: int) -> RunResult:
+    """Return the result of a run whose services are down: why it ended, who was stopped, and whom nothing could end."""
+    names = ", ".join(sorted(stopped)) if len(stopped) <= NAMED else f"{len(stopped)} services"
+    message = f"{ending.message}; stopped {names} in {seconds:.2f} s" if names else ending.message
+    if survivors:
+        message += f"; {survivors} process{'' if survivors == 1 else 'es'} survived"
+    code = ending.exit_code or (1 if survivors else 0)
+    return RunResult(code, message, is_error=code != 0)

@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from devrun.config.project import Service
 from devrun.interrupt import ASKING
 from devrun.model import ProcessIdentity
@@ -26,7 +28,7 @@ from devrun.run.life.events import Effect, Event
 from devrun.run.life.lifecycle import RunState, begin, step
 from devrun.run.loop import Loop, Timer
 from devrun.run.output.screen import Screen
-from devrun.run.plan import STOP_MARGIN, RunPlan, RunResult
+from devrun.run.plan import PULSE, STOP_MARGIN, RunPlan, RunResult, conclude
 from devrun.run.ready.asking import Asking
 from devrun.run.roster import Roster
 from devrun.run.signals import listen
@@ -42,10 +44,9 @@ DOUBLED_INTERRUPT = 0.5
 it twice; taking that for "now" would cut every drain.  Longer, and impatience goes unheard."""
 LAST_GRACE = 0.5
 """Seconds a service gets when those that depend on it have used up the shared grace."""
-NAMED = 20
-"""Services that the last line names; of more it says how many.  Fewer hide who was stopped, more fill a screen."""
-HUNG_UP = 128 + signal.SIGHUP
-BROKEN_PIPE = 128 + signal.SIGPIPE
+BY_SIGNAL = 128
+HUNG_UP = BY_SIGNAL + signal.SIGHUP
+BROKEN_PIPE = BY_SIGNAL + signal.SIGPIPE
 _REASONS = dict(zip(ASKING, ("interrupted", "terminated", "hung up", "quit"), strict=True))
 
 
@@ -184,14 +185,16 @@ class Supervisor:
             self._apply(effects)
         self._control.review()
         if self._has_new_groups:
-            self._has_new_groups = False
-            self._book.record_groups(self._trees.anchors)
+            self._record_groups()
+
+    def _record_groups(self) -> None:
+        """Record who leads the sessions; later, where another holds the lock just now."""
+        self._has_new_groups = False
+        if not self._book.record_groups(self._trees.anchors):
+            self._loop.call_later(PULSE, self._record_groups)
 
     def _begin_to_stop(self, *, said: Sequence[str]) -> None:
-        """Start the shared grace; tell the keeper, and wake it where Ctrl-Z stopped it.
-
-        `said` is announced anyway.
-        """
+        """Start the shared grace; tell the keeper, and wake it where Ctrl-Z stopped it.  `said` is announced anyway."""
         self._stopping_since = self._loop.now()
         ending = self._state.ending
         if self._plan.detached and ending is not None and ending.message not in said:
@@ -264,20 +267,12 @@ class Supervisor:
 
         def cleared() -> None:
             self._book.end(effect.exit_code)
-            self._result = self._conclude(effect, self._loop.now() - began)
+            result = conclude(effect, self._trees.stopped, self._loop.now() - began, survivors=self._trees.survivors)
+            is_error = result.is_error and not (self._was_asked and result.exit_code > BY_SIGNAL)
+            self._result = replace(result, is_error=is_error, last_lines=self._last_lines())
 
         self._tell_keeper(STOPPING)
         self._trees.clear(deadline=self._loop.now() + LAST_GRACE, on_done=cleared)
-
-    def _conclude(self, effect: ev.Finish, seconds: float) -> RunResult:
-        names = sorted(self._trees.stopped)
-        stopped = ", ".join(names) if len(names) <= NAMED else f"{len(names)} services"
-        message = f"{effect.message}; stopped {stopped} in {seconds:.2f} s" if stopped else effect.message
-        if self._trees.survivors:
-            message += f"; {self._trees.survivors} processes survived"
-        code = effect.exit_code or (1 if self._trees.survivors else 0)
-        is_error = code != 0 and not (self._was_asked and code > 128)  # noqa: PLR2004 - a signal asked for the end
-        return RunResult(code, message, is_error=is_error, last_lines=self._last_lines())
 
     def _last_lines(self) -> tuple[str, ...]:
         """Return the last output of the service that ended the run, where nobody has seen it yet."""

@@ -23,6 +23,7 @@ from devrun.run.loop import Loop
 from devrun.run.plan import RunPlan
 from devrun.run.tether import resize, terminal_size
 from devrun.system.control import send_to
+from devrun.system.processes import has_ended
 from devrun.system.spawn import SpawnError
 
 ANCHOR_PATIENCE = 0.5
@@ -56,12 +57,17 @@ class Trees:
         self._readings = Readings()
         self.instances: dict[str, Instance] = {}
         self.stopped: list[str] = []
-        self.survivors = 0
+        self._survivors: set[ProcessIdentity] = set()
 
     @property
     def anchors(self) -> Mapping[str, ProcessIdentity]:
         """The session leader of each living service."""
         return {name: each.anchor for name, each in self.instances.items()}
+
+    @property
+    def survivors(self) -> int:
+        """How many of those that a stop could not end are still there."""
+        return sum(not has_ended(each) for each in self._survivors)
 
     def reap(self) -> None:
         """Wait for children that ended."""
@@ -174,7 +180,7 @@ class Trees:
                 self._say(left_line(each))
         for result in report.results:
             if result.outcome is Outcome.SURVIVED:
-                self.survivors += 1
+                self._survivors.add(result.step.record.identity)
                 self._say(step_line(result.step, result))
             elif result.step.service is not None and result.step.service not in self.stopped:
                 self.stopped.append(result.step.service)

@@ -25,6 +25,9 @@ FILE = "state.db"
 LOCK_WAIT = 10.0
 """Seconds a writer waits for the others.  Shorter refuses on a machine that starts dozens at once;
 longer looks like a hang when a holder was stopped with Ctrl-Z in the middle of a write."""
+BRIEFLY = 0.5
+"""The same for a run that has more urgent things to do.  Shorter leaves lines out of the journal where many
+write at once; longer eats up the grace of services that are to be stopped."""
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -98,6 +101,12 @@ class Database:
             else:
                 with _transaction(connection):
                     yield
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Give up sooner than after LOCK_WAIT where another holds the lock."""
+        connection = self._open()
+        with explained(self.path):
+            connection.execute(f"PRAGMA busy_timeout={seconds * 1000:.0f}")
 
     def close(self) -> None:
         """Close it; a second time does nothing."""
@@ -178,11 +187,11 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        connection.execute("COMMIT")  # which may fail, too, and leave the transaction open
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 def _corrupt(path: str, reason: str) -> StateError:

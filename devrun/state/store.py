@@ -63,6 +63,10 @@ class State:
         """Close the database; a second time does nothing."""
         self._database.close()
 
+    def wait_at_most(self, seconds: float) -> None:
+        """From now on, wait only so long for another who writes: for a run, which has services to look after."""
+        self._database.wait_at_most(seconds)
+
     def writing(self) -> contextlib.AbstractContextManager[None]:
         """Hold the one machine-wide lock for a read–choose–write of several parts."""
         return self._database.writing()

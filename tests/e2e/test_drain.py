@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shlex
 import signal
+import sqlite3
 
 import pytest
 
@@ -79,3 +82,14 @@ def test_a_service_that_joined_later_has_its_own_grace_however_short_the_others_
     done = session("down")
     assert (done.returncode, done.stderr) == (0, "")
     assert "slow | drained" in session("logs", "slow").stdout.splitlines()
+
+
+def test_somebody_who_holds_the_lock_of_the_state_keeps_no_service_from_its_drain(session, up):
+    """A command that was stopped by Ctrl-Z in the middle of a write, for one."""
+    session.services(web={"shape": "drain", "stop": {"timeout": 4}}, api={"shape": "drain", "stop": {"timeout": 4}})
+    run = up(cwd=session.path)
+    session.handshake.wait(2)
+    with contextlib.closing(sqlite3.connect(os.path.join(os.environ["DEVRUN_STATE_DIR"], "state.db"))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert run.stop(signal.SIGTERM) == 128 + signal.SIGTERM
+    assert {"web | drained", "api | drained"} <= set(run.output.splitlines())

@@ -262,3 +262,26 @@ def test_a_path_with_odd_characters_is_fine(monkeypatch, tmp_path):
         assert state.leases.all() == []
     with open_state(create=False) as state:
         assert state.leases.all() == []
+
+
+def test_a_write_that_cannot_be_finished_does_not_keep_everybody_out(file, monkeypatch):
+    """Where the file system has no WAL, a reader may be in the way of COMMIT itself; what began is undone then."""
+    open_state().close()
+    with contextlib.closing(sqlite3.connect(file)) as other:
+        other.execute("PRAGMA journal_mode=DELETE")
+    monkeypatch.setattr(database, "LOCK_WAIT", 0.01)
+    with open_state() as state, contextlib.closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM journal").fetchone()
+        with pytest.raises(StateError, match="locked"):
+            state.journal.record([JournalRow(verb="lost")])
+        reader.execute("COMMIT")
+        with open_state() as another:
+            another.journal.record([JournalRow(verb="another")])
+        state.journal.record([JournalRow(verb="again")])
+        assert [row.verb for row in another_reading()] == ["another", "again"]
+
+
+def another_reading():
+    with open_state(create=False) as state:
+        return state.journal.history()
