@@ -75,6 +75,7 @@ class Places:
         self._ask_git = ask_git
         self._repository = repository
         self._views: dict[str, RepositoryView] = {}
+        self._real_paths: dict[str, tuple[str, ...]] = {}
         self._located: dict[str, Worktree | None] = {}
         self._suspicious: dict[str, bool] = {}
 
@@ -215,8 +216,10 @@ class Places:
         if view.entries is None:
             return None, f"git: `{repository}`: {view.problem}"
         here = file_id(root.path)
-        for entry in view.entries:
-            same = os.path.realpath(entry.path) == root.path or (here is not None and entry.file_id == here)
+        if repository not in self._real_paths:  # asked for each of thousands of processes else
+            self._real_paths[repository] = tuple(os.path.realpath(entry.path) for entry in view.entries)
+        for entry, real in zip(view.entries, self._real_paths[repository], strict=True):
+            same = real == root.path or (here is not None and entry.file_id == here)
             if same and (_has_checkout(entry) or (entry.bare and here is not None)):
                 return True, None
         return False, None

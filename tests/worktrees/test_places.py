@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from devrun.decide.fate import Fate, judge
-from devrun.model import Folder
+from devrun.model import Cwd, Folder
 from devrun.state import open_state
 from devrun.system.processes import Column, read_details, read_snapshot
 from devrun.worktrees.listing import RepositoryView
@@ -63,6 +63,20 @@ def known(path):
     return KnownRoot(
         found.root, found.identity, found.repository, leased=True, parent_device=device, repository_device=device
     )
+
+
+def test_the_paths_that_git_lists_are_resolved_once_and_not_for_each_process(repository, monkeypatch):
+    """Thousands of processes beside hundreds of worktrees: half a million resolved paths took ten seconds."""
+    path = repository.worktree("a")
+    resolved = []
+    real = os.path.realpath
+    monkeypatch.setattr(os.path, "realpath", lambda each, **options: resolved.append(each) or real(each, **options))
+    asked = places()
+    assert asked.around(Cwd(path, deleted=False)).live
+    first = len(resolved)
+    assert first
+    assert asked.around(Cwd(path, deleted=False)).live
+    assert len(resolved) == first
 
 
 def test_a_listed_worktree_is_alive(repository, stand):
