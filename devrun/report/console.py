@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from devrun.errors import DevrunError
-from devrun.report.visible import OURS, visible
+from devrun.report.visible import OURS, printable, visible
 
 FORMAT_VERSION = 1
 PATIENCE = 0.5
@@ -132,15 +132,7 @@ def encode_json(value: Any) -> str:
     try:
         return msgspec.json.encode(value).decode()
     except UnicodeEncodeError:
-        return msgspec.json.encode(_printable(msgspec.to_builtins(value))).decode()
-
-
-def _printable(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode(errors="surrogateescape").decode(errors="replace")
-    if isinstance(value, dict):
-        return {_printable(key): _printable(each) for key, each in value.items()}
-    return [_printable(each) for each in value] if isinstance(value, list) else value
+        return msgspec.json.encode(printable(msgspec.to_builtins(value))).decode()
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ that forge a message of devrun's own.  Such characters are shown as escapes, nev
 
 from __future__ import annotations
 
+from typing import Any
+
 OURS = "\0"
 """Stands for ESC in what devrun styles itself: no name and no argument can hold it."""
 _SHORT = {"\a": "\\a", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
@@ -20,3 +22,12 @@ _ESCAPES = {
 def visible(text: str, /) -> str:
     """Return `text` as one line that does nothing to a terminal but devrun's own styles."""
     return text if text.isascii() and text.isprintable() else text.translate(_ESCAPES)
+
+
+def printable(value: Any, /) -> Any:
+    """Return builtin values with texts that can be encoded: bytes of a path that are no UTF-8 become U+FFFD."""
+    if isinstance(value, str):
+        return value.encode(errors="surrogateescape").decode(errors="replace")
+    if isinstance(value, dict):
+        return {printable(key): printable(each) for key, each in value.items()}
+    return [printable(each) for each in value] if isinstance(value, (list, tuple)) else value

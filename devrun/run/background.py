@@ -14,7 +14,7 @@ from devrun.errors import DevrunError, NotReadyError
 from devrun.interrupt import Interrupted
 from devrun.model import ProcessIdentity, RunRecord
 from devrun.run.launch import run_to_end
-from devrun.run.plan import STOP_MARGIN, RunPlan, RunResult
+from devrun.run.plan import STOP_MARGIN, RunPlan, RunResult, decode_result, encode_result
 from devrun.run.talk import protocol
 from devrun.run.talk.client import SilentError, ask
 from devrun.run.talk.live import end_run
@@ -119,7 +119,7 @@ class Background:
         """Wait for the end of the run; return how it ended."""
         with open(self._result, "rb", closefd=False) as reader:
             said = reader.read()
-        return msgspec.msgpack.decode(said, type=RunResult) if said else _LOST
+        return decode_result(said) or _LOST
 
     def abandon(self) -> None:
         """End the run, whatever it is doing, and wait for its end; again does nothing."""
@@ -179,6 +179,6 @@ def _keep(plan: RunPlan, starting: FileLock, writer: int) -> None:
 
 def _tell(writer: int, result: RunResult) -> None:
     try:
-        os.write(writer, msgspec.msgpack.encode(result))
+        os.write(writer, encode_result(result))
     except BrokenPipeError:  # whoever started the run has long gone on
         return

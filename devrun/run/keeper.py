@@ -25,7 +25,7 @@ from devrun.errors import DevrunError
 from devrun.interrupt import ASKING, never_called
 from devrun.model import ProcessIdentity
 from devrun.run import layers
-from devrun.run.plan import STOP_MARGIN, RunResult
+from devrun.run.plan import STOP_MARGIN, RunResult, decode_result, encode_result
 from devrun.system import waiting
 from devrun.system.control import send_to
 from devrun.system.kernel import become_subreaper
@@ -88,22 +88,20 @@ class Keeper:
         if layers.is_on(layers.KEEPER):
             become_subreaper()
         life_reader, life_writer = os.pipe()
-        result_reader, result_writer = os.pipe()
+        report = _nameless_file()
         pid = fork()
         if pid == 0:
             os.close(life_writer)
-            os.close(result_reader)
-            _supervise(start, life_reader, result_writer)
+            _supervise(start, life_reader, report)
         os.close(life_reader)
-        os.close(result_writer)
         on_forked()
         os.chdir("/")
         supervisor = identify(pid)
         status = self._wait(pid, supervisor, waited)
-        with open(result_reader, "rb") as reader:
-            said = reader.read()
+        with open(report, "rb") as reader:
+            reader.seek(0)
+            result = decode_result(reader.read())
         os.close(life_writer)
-        result = msgspec.msgpack.decode(said, type=RunResult) if said else None
         if status == 0 and result is not None:
             return result
         return self._clear_up(status, supervisor, result)
@@ -202,5 +200,17 @@ def _explain(error: BaseException) -> RunResult:
 
 
 def _tell(report: int, result: RunResult) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the keeper was killed: nobody is there to say it
-        os.write(report, msgspec.msgpack.encode(result))
+    with contextlib.suppress(OSError), open(report, "wb", closefd=False) as writer:  # no room: the exit code says it
+        writer.write(encode_result(result))
+
+
+def _nameless_file() -> int:
+    """Open a file that nobody else has: what is said in it waits for its reader, where a long word fills a pipe."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # a sandbox
+            return os.memfd_create("devrun")
+    import tempfile
+
+    handle, path = tempfile.mkstemp(prefix="devrun-")
+    os.unlink(path)
+    return handle

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import msgspec
 from msgspec import Struct
 
 from devrun.config.project import Project, Service
 from devrun.model import PortSet, ProcessIdentity, Worktree
+from devrun.report.visible import printable
 from devrun.run.life.events import Finish
 
 STOP_MARGIN = 2.0
@@ -94,3 +96,19 @@ def conclude(ending: Finish, stopped: Collection[str], seconds: float, *, surviv
         message += f"; {survivors} process{'' if survivors == 1 else 'es'} survived"
     code = ending.exit_code or (1 if survivors else 0)
     return RunResult(code, message, is_error=code != 0)
+
+
+def encode_result(result: RunResult) -> bytes:
+    """Return a result as bytes for another process of devrun; a folder it names may be no UTF-8."""
+    try:
+        return msgspec.msgpack.encode(result)
+    except UnicodeEncodeError:
+        return msgspec.msgpack.encode(printable(msgspec.to_builtins(result)))
+
+
+def decode_result(said: bytes) -> RunResult | None:
+    """Return the result; None when there is none, or whoever said it was killed in the middle of it."""
+    try:
+        return msgspec.msgpack.decode(said, type=RunResult)
+    except msgspec.DecodeError:
+        return None

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -74,3 +75,26 @@ def test_what_a_shell_evaluates_is_exact(evil):
     script = 'eval "$("$0" env)"; printf %s "$DEVRUN_ENV"'
     done = subprocess.run(["sh", "-c", script, PROGRAM], cwd=evil, capture_output=True, text=True, check=True)
     assert done.stdout == evil
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file system takes UTF-8 only")
+def test_a_stranger_in_a_folder_whose_name_is_no_text_is_refused_and_harms_no_run(session, processes, tmp_path):
+    session.services(web="listener", api="stubborn")
+    session.json("up", "-d", "--wait")
+    session.json("stop", "web")
+    stranger = Repository(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"caf\xe9")))
+    listening = "s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); ready(); rest()"
+    child = processes.python(listening, str(session.base), cwd=stranger.path)
+    done = session("start", "web")
+    assert done.returncode == 3
+    assert f"pid {child.pid} " in done.stderr
+    assert session.states() == {"web": "failed", "api": "ready"}
+
+
+def test_a_service_that_joins_a_run_gets_variables_that_are_no_text(session):
+    show = "import os, sys; print(os.environb[b'ODD'].hex(), flush=True); sys.stdin.read()"
+    session.services(web="listener", show={"command": [sys.executable, "-c", show], "ready": {"log": "61"}})
+    session.json("up", "-d", "web")
+    done = session("up", "-d", "--wait", "show", env={**os.environ, "ODD": os.fsdecode(b"a\xff")})
+    assert done.returncode == 0, done.stderr
+    assert session("logs", "show").stdout == "show | 61ff\n"

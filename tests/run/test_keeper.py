@@ -186,3 +186,15 @@ def test_the_keeper_does_not_stand_in_the_folder_it_was_started_in(keeper, tmp_p
     wait_until(lambda: os.readlink(f"/proc/{run.pid}/cwd") == "/", "a keeper outside of the folder")
     run.send(signal.SIGTERM)
     run.wait()
+
+
+def test_a_result_longer_than_a_pipe_arrives(keeper):
+    run = keeper("return RunResult(7, 'x' * 1_000_000)")
+    assert run.wait() == 7
+    assert "x" * 1_000_000 in run.output
+
+
+def test_a_result_that_quotes_a_folder_without_a_name_in_text_arrives(keeper):
+    run = keeper("return RunResult(7, 'held in \\udce9')")
+    assert run.wait() == 7
+    assert "result 7 held in \N{REPLACEMENT CHARACTER}" in run.output

@@ -104,7 +104,8 @@ def _add_services(wanted: Wanted, ports: PortSet, *, wait: bool, timeout: float 
         workspace = wanted.workspace
         common = common_environment(os.environ, workspace.project, ports)
         services, environments = prepare_services(wanted.missing, common, workspace.worktree, ports)
-        addition = Ask(protocol.ADD, services=services, environments=environments, ports=ports, waits=wait)
+        texts, raw = protocol.split_environments(environments)
+        addition = Ask(protocol.ADD, services=services, environments=texts, raw=raw, ports=ports, waits=wait)
         answer = ask(wanted.run, addition, timeout=timeout)
         if not wait or answer.code:
             return answer

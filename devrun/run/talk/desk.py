@@ -77,7 +77,7 @@ class Desk:
         for name in names:  # a name becomes the name of a log file
             if not _NAME.match(name) or name not in ask.environments:
                 return self._error(f"`{name}` cannot be added", "`devrun up -d SERVICE`")
-        self._roster.admit(ask.services, ask.environments, ask.ports)
+        self._roster.admit(ask.services, protocol.joined_environments(ask), ask.ports)
         self._tell(ev.AddServices(ask.services))
         if not ask.waits:
             return self._status

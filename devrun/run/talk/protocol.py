@@ -14,6 +14,7 @@ Everything here is a value; nothing is read or written.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ from msgspec import Struct
 from devrun.config.project import Service
 from devrun.errors import DevrunError
 from devrun.model import PortSet
+from devrun.report.visible import printable
 
 VERSION = 1
 LONGEST_LINE = 4 * 1024 * 1024
@@ -46,7 +48,7 @@ STATUS, WAIT, STOP, START, RESTART, ADD, DOWN, ATTACH, RESIZE, HOLD, KEEP = (
 class Ask(Struct, frozen=True):
     """A request.
 
-    `services`, `environments` and `ports` come with `add`, `size` (rows, columns) with `attach` and `resize`,
+    `services`, `environments` and `ports` come with `add`; in `raw` are the variables that are no UTF-8; `size` (rows, columns) with `attach` and `resize`,
     `borrowed` with `hold`, `by` (what people called, for the run's last words) with `down`.  Who asks
     to `add` and does not wait is answered when the services are taken in, others when each is ready
     or has failed.
@@ -57,6 +59,7 @@ class Ask(Struct, frozen=True):
     names: tuple[str, ...] = ()
     services: tuple[Service, ...] = ()
     environments: Mapping[str, Mapping[str, str]] = {}
+    raw: Mapping[str, tuple[tuple[bytes, bytes], ...]] = {}
     ports: PortSet | None = None
     size: tuple[int, int] | None = None
     borrowed: tuple[str, ...] = ()
@@ -125,8 +128,50 @@ class VersionError(DevrunError):
 
 
 def encode(message: Ask | Answer) -> bytes:
-    """Return a message as one line."""
-    return msgspec.json.encode(message) + b"\n"
+    """Return a message as one line.
+
+    An answer may quote a folder whose name is no UTF-8: other bytes become U+FFFD.  Raises DevrunError for a
+    question of that kind: what is asked must arrive as it is.
+    """
+    try:
+        return msgspec.json.encode(message) + b"\n"
+    except UnicodeEncodeError as error:
+        if isinstance(message, Ask):
+            text = printable(error.object)
+            raise DevrunError(
+                f"`{text}` is not UTF-8, a live run cannot be told", hint="`devrun down` first"
+            ) from error
+        return msgspec.json.encode(printable(msgspec.to_builtins(message))) + b"\n"
+
+
+def split_environments(
+    environments: Mapping[str, Mapping[str, str]],
+) -> tuple[dict[str, dict[str, str]], dict[str, tuple[tuple[bytes, bytes], ...]]]:
+    """Return what JSON can carry of the environments, by service, and the rest as the bytes it is."""
+    texts: dict[str, dict[str, str]] = {}
+    raw: dict[str, tuple[tuple[bytes, bytes], ...]] = {}
+    for service, environment in environments.items():
+        strange = {key for key, value in environment.items() if not _is_text(f"{key}{value}")}
+        texts[service] = {key: value for key, value in environment.items() if key not in strange}
+        if strange:
+            raw[service] = tuple((os.fsencode(key), os.fsencode(environment[key])) for key in sorted(strange))
+    return texts, raw
+
+
+def joined_environments(ask: Ask) -> dict[str, dict[str, str]]:
+    """Return the environments of a question as they were before they were split."""
+    return {
+        service: {**texts, **{os.fsdecode(key): os.fsdecode(value) for key, value in ask.raw.get(service, ())}}
+        for service, texts in ask.environments.items()
+    }
+
+
+def _is_text(words: str) -> bool:
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def decode_ask(line: bytes) -> Ask:
