@@ -207,11 +207,16 @@ def launch(
                 terminal=wires.terminal,
             )
         )
+        anchor = _identified(pid, service.name)
     except BaseException:
-        wires.close()
+        wires.close()  # which hangs up on whoever has been started already
         raise
-    anchor = identify(pid)
-    if anchor is None:  # a child that nobody has waited for is always in the process table
-        raise SpawnError(errno.ESRCH, os.strerror(errno.ESRCH), service.name)
     wires.close_far_ends()
     return Instance(service, anchor, wires, feed)
+
+
+def _identified(pid: int, name: str) -> ProcessIdentity:
+    anchor = identify(pid)
+    if anchor is None:  # a child that nobody has waited for is always in the process table
+        raise SpawnError(errno.ESRCH, os.strerror(errno.ESRCH), name)
+    return anchor

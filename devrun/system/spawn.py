@@ -10,6 +10,7 @@ of open files that was raised is given back, too.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import resource
@@ -89,46 +90,60 @@ def fork() -> int:
 def spawn(request: Spawn, /) -> int:
     """Start the program and return its pid once it has been exec'ed.
 
-    Raises SpawnError when the working folder or the program cannot be used; the child is reaped.
+    Raises SpawnError when the working folder or the program cannot be used; the child is reaped.  Raises
+    OSError when there are no descriptors or processes left.
     """
+    try:
+        cwd, arguments = os.fsencode(request.cwd), [os.fsencode(word) for word in request.argv]
+        environment = {os.fsencode(key): os.fsencode(value) for key, value in request.environment.items()}
+    except UnicodeEncodeError as error:  # half a surrogate pair: of no file system, and of no program's words
+        raise SpawnError(errno.EILSEQ, os.strerror(errno.EILSEQ), request.argv[0]) from error
     report_reader, report_writer = os.pipe()
-    arguments = [os.fsencode(word) for word in request.argv]
-    environment = {os.fsencode(key): os.fsencode(value) for key, value in request.environment.items()}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:  # a signal in the child before the reset would run the parent's handler there
-        pid = os.fork()
-        if pid == 0:
-            _become(request, arguments, environment, report_writer)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    os.close(report_writer)
     with open(report_reader, "rb") as report:
+        try:
+            pid = _fork_and_become(request, cwd, arguments, environment, report_writer)
+        finally:
+            os.close(report_writer)
         failure = report.read(_MAX_REPORT)
     if not failure:
         return pid
     os.waitpid(pid, 0)
-    number, _, name = failure.decode(errors="replace").partition(" ")
-    raise SpawnError(int(number), os.strerror(int(number)), name)
+    number, _, name = failure.partition(b" ")
+    raise SpawnError(int(number), os.strerror(int(number)), os.fsdecode(name))
 
 
-def _become(request: Spawn, argv: Sequence[bytes], environment: Mapping[bytes, bytes], report: int) -> None:
+def _fork_and_become(
+    request: Spawn, cwd: bytes, argv: Sequence[bytes], environment: Mapping[bytes, bytes], report: int
+) -> int:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:  # a signal in the child before the reset would run the parent's handler there
+        pid = os.fork()
+        if pid == 0:
+            _become(request, cwd, argv, environment, report)
+        return pid
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _become(request: Spawn, cwd: bytes, argv: Sequence[bytes], environment: Mapping[bytes, bytes], report: int) -> None:
     """In the child: never returns."""
-    subject = request.cwd
+    subject = cwd
     try:
         if request.new_session:
             os.setsid()
         if request.terminal is not None:
             fcntl.ioctl(request.terminal, termios.TIOCSCTTY, 0)
-        os.chdir(request.cwd)
-        subject = request.argv[0]
+        os.chdir(cwd)
+        subject = argv[0]
         report = fcntl.fcntl(report, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
         _place_descriptors(request.descriptors, report)
         if _inherited is not None:
             resource.setrlimit(resource.RLIMIT_NOFILE, _inherited)
         reset_signals()
         os.execve(argv[0], list(argv), dict(environment))  # noqa: S606 - a shell is the caller's choice
-    except OSError as error:
-        os.write(report, f"{error.errno or 0} {subject}".encode()[:_MAX_REPORT])
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a word, a `=` in a variable's name
+        number = error.errno if isinstance(error, OSError) else None
+        os.write(report, (b"%d %s" % (number or errno.EINVAL, subject))[:_MAX_REPORT])
     finally:
         os._exit(127)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import signal
@@ -225,3 +226,47 @@ def test_a_folder_that_is_missing_is_said_and_leaves_nothing_open(tmp_path):
         launch(service, {}, feed=lambda _stream, _chunk: None)
     assert caught.value.filename == str(tmp_path / "gone")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def open_descriptors():
+    return sorted(os.listdir("/dev/fd"))
+
+
+def test_a_fork_that_fails_leaves_nothing_open(tmp_path, monkeypatch):
+    def refuse():
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    before = open_descriptors()
+    monkeypatch.setattr(os, "fork", refuse)
+    with pytest.raises(BlockingIOError):
+        launch(Service(name="web", command="true", working_dir=str(tmp_path)), dict(os.environ), feed=lambda *_: None)
+    assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("word", ["a\0b", "\ud800"])
+def test_words_that_no_program_can_be_given_are_said_and_leave_nothing_open(tmp_path, word):
+    before = open_descriptors()
+    service = Service(name="web", command=("echo", word), working_dir=str(tmp_path))
+    with pytest.raises(SpawnError):
+        launch(service, dict(os.environ), feed=lambda *_: None)
+    assert open_descriptors() == before
+
+
+def test_a_missing_folder_whose_name_is_no_text_is_said(tmp_path):
+    folder = os.path.join(str(tmp_path), os.fsdecode(b"caf\xe9"))
+    with pytest.raises(SpawnError) as caught:
+        launch(Service(name="web", command="true", working_dir=folder), dict(os.environ), feed=lambda *_: None)
+    assert caught.value.filename == folder
+
+
+def test_a_child_that_cannot_be_identified_is_hung_up_on(tmp_path, monkeypatch):
+    def refuse(_pid):
+        raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+
+    before = open_descriptors()
+    monkeypatch.setattr(instances, "identify", refuse)
+    with pytest.raises(OSError, match=r"(?i)too many open files"):
+        launch(Service(name="web", command="cat", working_dir=str(tmp_path)), dict(os.environ), feed=lambda *_: None)
+    assert open_descriptors() == before
+    for child in psutil.Process().children():
+        child.wait(DEADLINE)
