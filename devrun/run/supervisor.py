@@ -47,6 +47,8 @@ LAST_GRACE = 0.5
 BY_SIGNAL = 128
 HUNG_UP = BY_SIGNAL + signal.SIGHUP
 BROKEN_PIPE = BY_SIGNAL + signal.SIGPIPE
+DEAFNESS = 0.2
+"""Seconds of acting on events between two looks at signals.  Longer, and Ctrl-C waits for hundreds of restarts."""
 _REASONS = dict(zip(ASKING, ("interrupted", "terminated", "hung up", "quit"), strict=True))
 
 
@@ -93,7 +95,7 @@ class Supervisor:
             self._settle()
             if self._result is not None:
                 break
-            self._loop.turn(self._screen.patience())
+            self._loop.turn(0.0 if self._events else self._screen.patience())
             self._screen.tend(self._trees.instances.values())
             if self._screen.is_closed and not self._state.is_stopping:
                 self._stop_run("nobody reads the output any more", BROKEN_PIPE)
@@ -166,10 +168,13 @@ class Supervisor:
     def _stop_run(self, reason: str, exit_code: int) -> None:
         if not layers.is_on(layers.TRAPS):
             os._exit(exit_code)
-        self._events.append(ev.StopRun(reason, exit_code))
+        if not any(isinstance(each, ev.StopRun) for each in self._events):  # the first reason stays
+            self._events.appendleft(ev.StopRun(reason, exit_code))
 
     def _settle(self) -> None:
-        while self._events:
+        """Act on what has happened, for so long that who asks for the end is still heard."""
+        until = self._loop.now() + DEAFNESS
+        while self._events and self._loop.now() < until:
             event = self._events.popleft()
             if isinstance(event, ev.ReadyFailed):
                 self._last_words[event.name] = tuple(self._screen.last_lines(event.name))
