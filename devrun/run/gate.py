@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from devrun.cleanup import guard, target_of
 from devrun.config.project import Service
-from devrun.errors import DevrunError
+from devrun.errors import DevrunError, reason_of
 from devrun.model import PortSet, ProcessSnapshot
 from devrun.run.instance import Instance
 from devrun.run.life.events import GuardRefused, MainExited
@@ -26,7 +26,7 @@ class Gate:
     def refusal(self, service: Service, ports: PortSet) -> GuardRefused | None:
         """Clear the way of a service that starts (again); return who is in it and stays, None when it is clear.
 
-        Where that cannot be found out (a spoilt state folder), this one service does not start.
+        Where that cannot be found out (a spoilt state folder, no descriptor left), this one service does not start.
         """
         try:
             report = guard(
@@ -39,6 +39,8 @@ class Gate:
             )
         except DevrunError as error:
             return GuardRefused(service.name, error.message, error.exit_code)
+        except OSError as error:
+            return GuardRefused(service.name, f"nobody can tell who is in its way: {reason_of(error)}", code=1)
         message = report.services[0].message
         return None if message is None else GuardRefused(service.name, message)
 
@@ -47,6 +49,14 @@ class Gate:
 
         Who cannot be told from the service's own tree is no stranger.
         """
+        try:
+            return self._with_holder(event, service, ports, instance)
+        except OSError:  # no descriptor left to look with
+            return event
+
+    def _with_holder(
+        self, event: MainExited, service: Service, ports: PortSet, instance: Instance | None
+    ) -> MainExited:
         port = ports.port(service.name)
         if event.code == 0 or port is None or instance is None:
             return event

@@ -98,6 +98,20 @@ def test_a_run_folder_that_vanishes_is_said_once_and_made_up_for(folder):
     assert texts(read_logs(folder, ["web"])) == [b"again"]
 
 
+@pytest.mark.parametrize("age", [1, 2])
+def test_a_log_that_cannot_be_moved_away_stays_bounded_and_keeps_the_newest_lines(folder, age):
+    told = []
+    logs = LogFolder(folder, rotate_at=2000, on_trouble=told.append)
+    log = logs.file("web")
+    os.mkdir(os.path.join(folder, f"web.log.{age}"))  # in the way, as a folder without permission would be
+    for number in range(500):
+        log.write(Stream.STDOUT, b"web %d\n" % number)
+        assert os.path.getsize(os.path.join(folder, "web.log")) <= 2000
+    logs.close()
+    assert texts(read_logs(folder, ["web"]))[-1] == b"web 499"
+    assert told == []
+
+
 def test_pieces_are_read_as_the_line_they_make(logs, folder):
     log = logs.file("web")
     log.write(Stream.STDOUT, b"10% ")

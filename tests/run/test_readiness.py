@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import socket
@@ -46,6 +47,17 @@ def port_probe(*listeners, tree=frozenset({OURS}), port=3001):
 
 
 # Port.
+
+
+def test_a_process_table_that_cannot_be_read_is_not_yet_and_the_time_out_can_say_so():
+    def tree():
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    listening = (Listener(3001, "127.0.0.1", OURS),)
+    probe = PortProbe(Ownership(3001, lambda _: listening, tree, everybody=lambda: listening))
+    assert "port 3001" in probe.describe()
+    assert probe.check(0) == PENDING
+    assert probe.describe() == "a listener on port 3001 (who listens there cannot be told: too many open files)"
 
 
 def test_a_listener_of_the_own_tree_is_ready():

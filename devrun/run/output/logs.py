@@ -107,7 +107,7 @@ class LogFile:
         moved = False
         for age in range(GENERATIONS - 1, 0, -1):
             older = generation_path(self._folder.path, self._service, age)
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.replace(generation_path(self._folder.path, self._service, age - 1), older)
                 moved = age == 1
         # Bounded before complete: a file that cannot be moved away starts anew.

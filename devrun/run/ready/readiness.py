@@ -103,6 +103,13 @@ class Ownership:
         Only listeners that `localhost` can reach make a stranger: another daemon may well serve the
         same port on an address of its own (a VPN's, a container bridge's).
         """
+        try:
+            return self._check(now)
+        except OSError as error:  # no descriptor left to read the tables with
+            self._stranger, self.note = None, f"who listens there cannot be told: {reason_of(error)}"
+            return PENDING
+
+    def _check(self, now: float) -> Result:
         listeners = self._listening(self.port)
         if listeners is None:
             self.note = "the socket table cannot be read"
@@ -125,8 +132,10 @@ class Ownership:
         """Say what is in the way, or where the tree listens instead: a server that does not read PORT."""
         if self.note:
             return self.note
-        listeners = self._everybody() or ()
-        tree = self._tree()
+        try:
+            listeners, tree = self._everybody() or (), self._tree()
+        except OSError:
+            return ""
         ports = sorted({each.port for each in listeners if each.pid in tree and each.port != self.port})
         return f"it listens on {', '.join(map(str, ports))}" if ports else ""
 
