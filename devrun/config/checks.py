@@ -34,9 +34,14 @@ def _check_names(services: Mapping[str, Service], drafts: Mapping[str, Draft], p
     stems: dict[str, str] = {}
     for name, service in services.items():
         place = drafts[name].place
-        if _NAME.match(name) is None or len(name) > MAX_NAME:
+        if len(name) > MAX_NAME:
+            problems.add(
+                f"a name of a service has at most {MAX_NAME} characters, `{name[:12]}…` has {len(name)}", place
+            )
+            continue
+        if _NAME.match(name) is None:
             hint = "a name has letters, digits, `_`, `.` and `-`, and begins with a letter or a digit"
-            problems.add(f"`{name[:MAX_NAME]}` is no name of a service", place, hint=hint)
+            problems.add(f"`{name}` is no name of a service", place, hint=hint)
             continue
         if name.lower() == RESERVED:
             problems.add(f"no service can be called `{name}`: `DEVRUN_…` is devrun's own", place)

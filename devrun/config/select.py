@@ -9,6 +9,8 @@ from devrun.config.problems import did_you_mean
 from devrun.config.project import Project, Service
 from devrun.errors import UsageError
 
+MOST_NAMED = 12
+
 
 def select_services(project: Project, names: Sequence[str] = (), profiles: Iterable[str] = ()) -> tuple[Service, ...]:
     """Return the services to act on, in start order: a service comes after all it depends on.
@@ -82,12 +84,18 @@ def in_start_order(services: Mapping[str, Service], chosen: Iterable[Service]) -
 
 
 def _unknown(name: str, project: Project) -> list[Service]:
-    hint = did_you_mean(name, project.services) or "known are " + ", ".join(f"`{each}`" for each in project.services)
+    hint = did_you_mean(name, project.services) or _listed(project.services)
     raise UsageError(f"no service is called `{name}`", hint=hint)
+
+
+def _listed(names: Collection[str]) -> str:
+    """Name the first of them: a hint is a line, and there may be hundreds."""
+    more = len(names) - MOST_NAMED
+    return "known are " + ", ".join(f"`{each}`" for each in [*names][:MOST_NAMED]) + (f" and {more} more" * (more > 0))
 
 
 def _check_profiles(project: Project, wanted: set[str]) -> None:
     known = {profile for service in project.services.values() for profile in service.profiles}
     for profile in sorted(wanted - known):
-        listed = "known are " + ", ".join(f"`{each}`" for each in sorted(known)) if known else "no service has one"
+        listed = _listed(sorted(known)) if known else "no service has one"
         raise UsageError(f"no service has the profile `{profile}`", hint=did_you_mean(profile, known) or listed)

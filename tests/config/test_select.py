@@ -46,6 +46,14 @@ def test_unknown_names_are_usage_errors_with_a_suggestion(folder):
     assert caught.value.hint == "did you mean `docs`?"
 
 
+def test_a_hint_names_the_first_of_many_services_and_counts_the_rest(folder):
+    project = folder.load("services:\n" + "".join(f"  s{n}: {{command: x}}\n" for n in range(300)))
+    with pytest.raises(UsageError) as caught:
+        select_services(project, ["worker"])
+    assert caught.value.hint.startswith("known are `s0`, `s1`, ")
+    assert caught.value.hint.endswith("`s11` and 288 more")
+
+
 def test_a_formation_s_base_name_means_all_instances(folder):
     folder.write("Procfile", "web: x\nworker: y\n")
     project = folder.load(formation="web=2")

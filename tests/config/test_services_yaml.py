@@ -294,6 +294,7 @@ def test_a_wrong_service_is_refused_at_its_place(folder, written, column, messag
         ("services: {a: }\n", "1:12", "`a` has no `command`"),
         ("services: {-a: {command: x}}\n", "1:12", "`-a` is no name of a service"),
         ("services: {'a b': {command: x}}\n", "1:12", "is no name"),
+        (f"services: {{{'n' * 65}: {{command: x}}}}\n", "1:12", "a name of a service has at most 64 characters"),
         ("services: {é: {command: x}}\n", "1:12", "is no name"),
         ("services: {devrun: {command: x}}\n", "1:12", "no service can be called `devrun`"),
         ("services: {DevRun: {command: x}}\n", "1:12", "no service can be called"),
