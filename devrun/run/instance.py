@@ -35,6 +35,7 @@ class Wires:
         Raises OSError when the system has no descriptors left; nothing stays open then.
         """
         self._open: list[int] = []
+        self._held: set[int] = set()
         self.readers: dict[str, int] = {}
         self.master: int | None = None
         self.terminal: int | None = None
@@ -51,6 +52,8 @@ class Wires:
         if tether is not None:
             self.master, self.terminal = self._kept(tether)
             self.readers["tty"] = self.master
+            if service.stdin is Stdin.NULL:  # a terminal that nobody has open reads as one that is over (EIO, pty(7))
+                self._held = {self.terminal}
             stdin = stdin if service.stdin is Stdin.NULL else self.terminal
         if service.tty and self.terminal is not None:
             stdout = stderr = self.terminal
@@ -69,7 +72,7 @@ class Wires:
 
     def close_far_ends(self) -> None:
         """Close what only the child uses."""
-        self._close_all_but({self.status, self.release, *self.readers.values()})
+        self._close_all_but({self.status, self.release, *self.readers.values(), *self._held})
 
     def close_release(self) -> None:
         """Let the anchor's last read end."""

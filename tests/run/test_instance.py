@@ -111,6 +111,25 @@ def test_stdin_null_reads_an_end_of_file_and_keeps_the_tether(live):
     assert life.written["stdout"].startswith(b"/dev/")
 
 
+def test_a_prompt_of_a_service_without_input_is_seen_however_long_nobody_had_the_terminal_open(live, tmp_path):
+    os.mkfifo(tmp_path / "gate")
+    life = live("echo up; read _ < gate; printf 'password: ' > /dev/tty; read _ < gate", stdin=Stdin.NULL)
+    life.until_says(b"up")
+    life.loop.turn(0)
+    with open(tmp_path / "gate", "w", encoding="ascii") as gate:
+        gate.write("go\n")
+    life.until_says(b"password: ", "tty")
+    assert not life.codes
+
+
+def test_closing_the_master_hangs_up_on_a_service_without_input(live):
+    life = live("echo up; exec sleep 1000", stdin=Stdin.NULL)
+    life.until_says(b"up")
+    tree = [life.anchor, *life.anchor.children(recursive=True)]
+    life.instance.finish()
+    assert wait_gone(tree) == []
+
+
 def test_without_a_pty_the_service_runs_on_dev_null(live, monkeypatch):
     monkeypatch.setattr(instances, "open_tether", lambda _size: None)
     life = live("cat; echo done")
