@@ -98,13 +98,12 @@ class Screen:
         self._out.tick()
         self._watch()
         is_paused = self._out.is_congested and not self._is_stopping
-        if is_paused != self._is_paused:
-            self._is_paused = is_paused
-            for instance in instances:
-                if is_paused:
-                    instance.pause()
-                else:
-                    instance.resume()
+        for instance in instances if is_paused or self._is_paused else ():
+            if is_paused:  # each time: one may have been started since
+                instance.pause()
+            else:
+                instance.resume()
+        self._is_paused = is_paused
 
     def _watch(self) -> None:
         descriptor, events = self._out.fileno(), self._out.events
