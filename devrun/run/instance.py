@@ -138,10 +138,11 @@ class Instance:
     def pause(self) -> None:
         """Leave the output in the pipes: whoever reads ours is behind.
 
-        The tether is always read: a prompt has to be seen, and an unread pty blocks its writer.
+        The tether is read all the same: a prompt has to be seen, and an unread pty blocks its writer.  Not
+        where it is all that the service writes to: without end, that would be kept in memory.
         """
         for stream, descriptor in self._wires.readers.items():
-            if self._loop is not None and stream != "tty":
+            if self._loop is not None and (stream != "tty" or self.service.tty):
                 self._loop.ignore(descriptor)
 
     def _watch(self, stream: str) -> None:

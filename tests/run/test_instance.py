@@ -130,6 +130,17 @@ def test_closing_the_master_hangs_up_on_a_service_without_input(live):
     assert wait_gone(tree) == []
 
 
+@pytest.mark.parametrize("tty", [False, True])
+def test_a_paused_service_is_not_read_but_for_a_prompt_on_its_terminal(live, tty):
+    life = live("printf 'password: ' > /dev/tty; exec yes", tty=tty)
+    life.instance.pause()
+    if not tty:
+        life.until_says(b"password: ", "tty")
+    for _ in range(20):
+        life.loop.turn(0.01)
+    assert sum(map(len, life.written.values())) == (0 if tty else len(b"password: "))
+
+
 def test_without_a_pty_the_service_runs_on_dev_null(live, monkeypatch):
     monkeypatch.setattr(instances, "open_tether", lambda _size: None)
     life = live("cat; echo done")
