@@ -22,6 +22,7 @@ from devrun.run.output.logtime import parse_since
 from devrun.run.output.logview import JsonView, LineView
 from devrun.run.output.prefixes import Prefixes
 from devrun.state import State, open_state
+from devrun.system.spawn import raise_descriptor_limit
 from devrun.workspace import check_lines, find_worktree
 
 # Between two looks at the files.  Shorter costs wake-ups, longer is felt beside a terminal.
@@ -42,6 +43,7 @@ def run(
     """Print the lines that were asked for; with `follow` go on until the run ends."""
     check_lines(lines, hint="`devrun logs -n 100`")
     begin = None if since is None else parse_since(since)
+    raise_descriptor_limit()  # up to four files a service
     with open_state(create=False) as state:
         found = _newest_run(state, find_worktree(file))
         folder = os.path.join(state.runs.folder(found.id), "logs")

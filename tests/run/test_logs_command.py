@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from devrun.system.locks import FileLock
 from devrun.worktrees.locate import locate
 
 DEADLINE = 30
+LIMIT = 60
+"""Open files: fewer than the services of these tests have logs."""
 
 
 class Run:
@@ -236,3 +239,27 @@ def test_following_ends_when_the_run_was_pruned(make_run, processes, tmp_path):
     assert child.stdout.read() == b""
     assert child.wait(DEADLINE) == 0
     child.stdout.close()
+
+
+@pytest.mark.parametrize("words", [(), ("-n", "500"), ("-f",), ("--json",)])
+def test_services_beyond_the_limit_of_open_files_have_their_lines_shown(make_run, words):
+    run = make_run()
+    for number in range(LIMIT):
+        run.say(f"s{number}", b"hello\n")
+    run.end()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    soft = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, hard))}
+    shown = subprocess.run(logs(*words), stdout=subprocess.PIPE, text=True, check=True, timeout=DEADLINE, **soft)
+    assert shown.stdout.count("hello") == LIMIT
+
+
+@pytest.mark.parametrize("words", [(), ("-n", "500"), ("-f",)])
+def test_lines_that_cannot_be_shown_for_want_of_open_files_are_not_left_out_in_silence(make_run, words):
+    run = make_run()
+    for number in range(LIMIT):
+        run.say(f"s{number}", b"hello\n")
+    run.end()
+    hard = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, LIMIT))}
+    done = subprocess.run(logs(*words), capture_output=True, text=True, check=False, timeout=DEADLINE, **hard)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: too many open files\nhint: `ulimit -n 4096`, and again\n"

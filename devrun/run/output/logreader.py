@@ -7,12 +7,14 @@ never raises: its bytes are shown as a line with the time of the one before.
 
 from __future__ import annotations
 
+import errno
 import heapq
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
+from devrun.errors import DevrunError
 from devrun.run.output.logs import GENERATIONS, SUFFIX, generation_path
 
 _TIME_LENGTH = len("2026-07-29T12:00:00.123456Z")
@@ -96,14 +98,16 @@ def open_generations(folder: str, service: str, until: Mark | None = None) -> li
     """Open the files of a service, oldest first, each once even if they rotate meanwhile.
 
     Opened newest first: a file that is moved in between is met twice, never missed.  With `until`,
-    what was written behind that place is left out.
+    what was written behind that place is left out.  Raises DevrunError where no more files can be open.
     """
     slices: list[Slice] = []
     seen: set[tuple[int, int]] = set()
     for age in range(GENERATIONS):
         try:
             file = open(generation_path(folder, service, age), "rb", buffering=0)  # noqa: SIM115 - the caller closes
-        except OSError:
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE}:  # passed over, its lines were missing without a word
+                raise DevrunError("too many open files", hint="`ulimit -n 4096`, and again") from error
             continue
         facts = os.fstat(file.fileno())
         here = (facts.st_dev, facts.st_ino)
