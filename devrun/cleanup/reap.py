@@ -181,16 +181,18 @@ def _inside(survey: Survey, worktree: Worktree) -> list[int]:
 
 
 def _end_runs(live: list[KnownRun], survey: Survey, grace: float) -> None:
-    """Ask the keepers of live runs to end, and wait for supervisors and keepers."""
+    """Ask the keepers of live runs to end (the supervisor of one that is a container's init), and wait for both."""
     control = SystemControl()
     asked: list[Handle] = []
     try:
         for known in live:
+            is_asked = False
             for identity in (known.record.keeper, known.record.supervisor):
                 handle = _open(control, identity, survey)
                 if handle is None:
                     continue
-                if identity == known.record.keeper:
+                if not is_asked:
+                    is_asked = True
                     handle.send(signal.SIGTERM)
                     handle.send(signal.SIGCONT)  # Ctrl-Z may have stopped it
                 asked.append(handle)
@@ -216,6 +218,6 @@ def _judged_again(plan: KillPlan, now: KillPlan) -> KillPlan:
 
 
 def _open(control: SystemControl, identity: ProcessIdentity | None, survey: Survey) -> Handle | None:
-    if identity is None or identity.pid == survey.snapshot.self_pid:
+    if identity is None or identity.pid in (1, survey.snapshot.self_pid):
         return None
     return control.open(identity)
