@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from devrun.cleanup import GuardReport, guard, sweep, target_of
 from devrun.config.select import select_services
-from devrun.errors import RefusedError
+from devrun.errors import DevrunError, RefusedError
 from devrun.model import ProcessIdentity, RunRecord, Worktree
 from devrun.ports.ledger import claim
 from devrun.ports.starting import hold_for_start, plain_numbers
@@ -34,13 +34,14 @@ from devrun.state.folder import socket_folder
 from devrun.system.execute import CONFIRM_SECONDS
 from devrun.system.locks import FileLock
 from devrun.workspace import Workspace
-from devrun.worktrees.locate import root_of
+from devrun.worktrees.locate import file_id, root_of
 from devrun.worktrees.survey import Survey
 
 _POLL = 0.05
 _LOCK_WAIT = 10.0
 """Seconds for another `devrun` of this worktree to get its run published.  Shorter refuses a second
 start on a loaded machine without cause; longer looks like a hang."""
+_LIST = "`devrun worktree list`"
 
 
 class Request(Struct, frozen=True):
@@ -57,13 +58,19 @@ class Request(Struct, frozen=True):
 
 
 def lock_worktree(state: State, worktree: Worktree) -> FileLock:
-    """Take the worktree's lock, so that two starts of it follow one another."""
+    """Take the worktree's lock, so that two starts of it follow one another.
+
+    Raises DevrunError where the worktree went while the lock was waited for: nothing is claimed for it.
+    """
     lock = FileLock.take(state.worktree_lock_path(worktree.identity), wait=_LOCK_WAIT)
     if lock is None:
         raise RefusedError(
             f"another devrun command has been starting a run in `{worktree.root}` for {_LOCK_WAIT:g} s",
             hint="`devrun ps`",
         )
+    if worktree.file_id not in {None, file_id(worktree.root)}:  # its removal held the lock until now
+        lock.close()
+        raise DevrunError(f"worktree `{worktree.root}` is gone: removed, moved or made anew", hint=_LIST)
     return lock
 
 

@@ -17,6 +17,7 @@ from devrun.run.plan import PULSE
 from devrun.worktrees.locate import locate
 from devrun.worktrees.survey import worktree_is_gone
 from tests.support.arena import supervisor_of
+from tests.support.devrun import devrun_json
 from tests.support.processes import ABSENCE_WINDOW, nothing_happens, wait_until
 from tests.support.readme import ROOT
 from tests.support.session import Session
@@ -79,6 +80,29 @@ def test_a_start_in_a_worktree_that_was_just_re_created_waits_for_the_run_of_its
     assert up(cwd=root).wait() == 0
     assert run.wait() == 1
     assert handshake.wait_gone()
+
+
+@pytest.mark.parametrize("words", [["up"], ["up", "-d"], ["exec", "--", "true"]])
+def test_a_start_in_a_worktree_that_was_removed_while_it_waited_claims_nothing(repository, words):
+    """Here by hand: what holds the worktree's lock when the start asks for it is its removal."""
+    root = repository.worktree("feature")
+    repository.write({"services.yaml": json.dumps({"services": {"web": {"command": "true", "port": 21000}}})}, root)
+    code = (
+        "import shutil, sys\n"
+        "from devrun.cli import main\n"
+        "from devrun.run import start\n"
+        "class Removal(start.FileLock):\n"
+        "    @classmethod\n"
+        "    def take(cls, path, *, wait=0):\n"
+        f"        shutil.rmtree({root!r})\n"
+        "        return super().take(path, wait=wait)\n"
+        "start.FileLock = Removal\n"
+        f"sys.exit(main({words!r}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    message = f"error: worktree `{root}` is gone: removed, moved or made anew\nhint: `devrun worktree list`\n"
+    assert (done.returncode, done.stderr) == (1, message)
+    assert devrun_json("ports", "--all", cwd=repository.path) == []
 
 
 def test_a_worktree_that_git_moves_takes_its_run_along(running, repository, handshake):

@@ -6,7 +6,8 @@ import pytest
 
 from devrun.model import ProcessIdentity, RunRecord
 from devrun.run.loop import Loop
-from devrun.run.talk import live
+from devrun.run.talk import client, live
+from devrun.run.talk.protocol import Answer
 from devrun.run.watch import Pulse, watch_processes
 from devrun.state import open_state
 
@@ -23,6 +24,24 @@ def test_a_run_is_not_cut_short_that_needs_longer_than_others_for_its_end(sessio
         answer = live.end_run(state, run)
     assert answer is not None
     assert "web | drained" in session("logs").stdout.splitlines()
+
+
+def test_a_keeper_that_has_to_clear_up_after_a_supervisor_that_hangs_is_woken(monkeypatch):
+    sent = []
+    over = iter([False, True])
+    monkeypatch.setattr(client, "ask", lambda *_, **__: Answer())
+    monkeypatch.setattr(live, "wait_until_over", lambda *_: next(over))
+    monkeypatch.setattr(live, "send_to", lambda identity, signum: sent.append((identity.pid, signum)) or True)
+    keeper, supervisor = ProcessIdentity(4711, 1), ProcessIdentity(4712, 1)
+    run = RunRecord(
+        id="r", worktree="/w", worktree_identity="/w", keeper=keeper, supervisor=supervisor, boot_id="b", started_at=0.0
+    )
+    with open_state() as state:
+        live.end_run(state, run)
+    assert [each for each in sent if each[1] != live.signal.SIGTERM][:2] == [
+        (supervisor.pid, live.signal.SIGKILL),
+        (keeper.pid, live.signal.SIGCONT),
+    ]
 
 
 @pytest.mark.parametrize("keeper", [INIT, None])

@@ -73,6 +73,7 @@ def end_run(state: State, run: RunRecord, *, by: str = "down") -> Answer | None:
         return answer
     if run.supervisor is not None:  # it hangs: the keeper notices, and clears up
         send_to(run.supervisor, signal.SIGKILL)
+    _signal(run, signal.SIGCONT)  # which it cannot where somebody has stopped it since
     if wait_until_over(state, run, _DOWN_PATIENCE):
         return answer
     if run.keeper is not None and run.keeper.pid > 1:
