@@ -68,13 +68,13 @@ class Output:
         else:
             said = lines if verbatim else map(visible, lines)
         for line in said:
-            with _explained():
+            with explained():
                 _write(sys.stdout, line)
         self.flush()
 
     def flush(self) -> None:
         """Hand over what was printed.  Raises UnwritableError, BrokenPipeError."""
-        with _explained():
+        with explained():
             if sys.stdout is not None:
                 sys.stdout.flush()
 
@@ -114,13 +114,13 @@ class AnswerBytes:
 
     def write(self, data: bytes) -> None:
         """Write, buffered."""
-        with _explained():
+        with explained():
             if sys.stdout is not None:
                 sys.stdout.buffer.write(data)
 
     def flush(self) -> None:
         """Hand over what was written."""
-        with _explained():
+        with explained():
             if sys.stdout is not None:
                 sys.stdout.buffer.flush()
 
@@ -136,7 +136,8 @@ def encode_json(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
+    """Raise UnwritableError where stdout takes no more; BrokenPipeError, where nobody reads it, goes through."""
     try:
         yield
     except BrokenPipeError:

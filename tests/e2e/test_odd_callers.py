@@ -43,6 +43,27 @@ def test_a_caller_with_a_thousand_open_descriptors_is_served(session, words):
     assert done.returncode == 0, done.stderr
 
 
+def test_attach_looks_at_its_descriptors_whatever_their_numbers(session):
+    session.services(web={"command": "while read line; do echo got $line; done"})
+    session.json("up", "-d")
+    argv = [sys.executable, "-c", CROWDED, PROGRAM, "attach", "web"]
+    with subprocess.Popen(argv, cwd=session.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as attached:
+        attached.stdin.write(b"hello\n")
+        attached.stdin.flush()
+        assert any(b"got hello" in line for line in attached.stdout)
+        attached.stdin.close()
+        assert attached.wait(60) == 0
+
+
+def test_attach_to_what_writes_without_room_for_it_is_told_so(session):
+    session.services(web={"command": "exec yes"})
+    session.json("up", "-d")
+    reader, writer = os.pipe()  # nothing is typed, and nothing ends
+    with open("/dev/full", "wb") as full, os.fdopen(reader), os.fdopen(writer):
+        done = session("attach", "web", stdin=reader, stdout=full, stderr=subprocess.PIPE, capture_output=False)
+    assert (done.returncode, done.stderr) == (1, "error: the output cannot be written: no space left on device\n")
+
+
 def test_a_reader_who_is_slow_but_reads_gets_the_end_of_a_run_that_was_asked_to_end(session, up):
     """The keeper knows that what it waits for then is a queue of megabytes, and no supervisor that hangs."""
     command = "trap '' TERM; exec yes 01234567890123456789012345678901234567890123456789012345678901234567890123456789"

@@ -11,11 +11,13 @@ import os
 import select
 import signal
 import socket
+import sys
 import termios
 import tty
 from collections.abc import Callable, Iterator
 
 from devrun.model import RunRecord
+from devrun.report.console import explained
 from devrun.run.talk import protocol
 from devrun.run.talk.client import UnreachableError, ask, connect, read_first_line, send
 from devrun.run.talk.keys import DetachKey, split_at_key
@@ -64,7 +66,7 @@ class Attached:
             peer = self._connection.fileno()
             while not self._has_left:
                 heard = [peer, changes, *([self._stdin] if self._wants_keys else [])]
-                readable, writable, _ = select.select(heard, [peer] if self._unsent else [], [])
+                readable, writable = _look_at(heard, [peer] if self._unsent else [])
                 if peer in readable and not self._show(self._receive()):
                     return ENDED
                 if changes in readable:
@@ -95,7 +97,8 @@ class Attached:
     def _show(self, output: bytes) -> bool:
         view = memoryview(output)
         while view:
-            view = view[os.write(self._stdout, view) :]
+            with explained():
+                view = view[os.write(self._stdout, view) :]
         return bool(output)
 
     def _type(self) -> None:
@@ -125,6 +128,24 @@ class Attached:
 
     def _size(self) -> tuple[int, int] | None:
         return terminal_size(self._stdout) if os.isatty(self._stdout) else None
+
+
+def _look_at(heard: list[int], written: list[int]) -> tuple[set[int], bool]:
+    """Wait; return what can be read, and whether one of `written` takes more.
+
+    By select(2) where poll(2) cannot look at terminals (macOS); the other way round it is select(2) that
+    cannot look at descriptors beyond 1024, and a caller may have left as many open.
+    """
+    if sys.platform == "darwin":
+        readable, writable, _ = select.select(heard, written, [])
+        return set(readable), bool(writable)
+    poll = select.poll()
+    for descriptor in {*heard, *written}:
+        wanted = select.POLLIN if descriptor in heard else 0
+        poll.register(descriptor, wanted | (select.POLLOUT if descriptor in written else 0))
+    events = poll.poll()
+    ready = {descriptor for descriptor, event in events if event & ~select.POLLOUT}
+    return ready & {*heard}, any(event & select.POLLOUT for _, event in events)
 
 
 @contextlib.contextmanager
