@@ -113,7 +113,7 @@ def test_stdin_null_reads_an_end_of_file_and_keeps_the_tether(live):
 
 def test_a_prompt_of_a_service_without_input_is_seen_however_long_nobody_had_the_terminal_open(live, tmp_path):
     os.mkfifo(tmp_path / "gate")
-    life = live("echo up; read _ < gate; printf 'password: ' > /dev/tty; read _ < gate", stdin=Stdin.NULL)
+    life = live("echo up; read _ < gate; printf 'password: ' > /dev/tty; read _ < /dev/tty", stdin=Stdin.NULL)
     life.until_says(b"up")
     life.loop.turn(0)
     with open(tmp_path / "gate", "w", encoding="ascii") as gate:
