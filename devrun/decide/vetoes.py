@@ -62,28 +62,30 @@ def another_user(record: ProcessRecord, context: Context, /) -> Veto | None:
 
 def devruns_own(record: ProcessRecord, context: Context, /) -> Veto | None:
     """Keepers and supervisors of runs, and any other devrun at work."""
-    if record.identity in context.supervisors or programs.kind(record) == programs.DEVRUN:
-        return Veto("devrun", "is a part of devrun")
-    return None
+    is_one = record.identity in context.supervisors or programs.kind(record) == programs.DEVRUN
+    return Veto("devrun", "is a part of devrun") if is_one else None
 
 
 def another_namespace(record: ProcessRecord, context: Context, /) -> Veto | None:
-    """Processes in another pid or mount namespace: their paths and pids mean something else here."""
+    """Processes in another pid or mount namespace: their paths and pids mean something else here.
+
+    Of our own tree only those that are known to be: who may not be dumped hides its namespaces, too.
+    """
     own = context.snapshot.get(context.snapshot.self_pid)
     if own is None:
         return Veto("other-namespace", "the namespaces of this devrun could not be read")
-    theirs, ours = (record.pid_namespace, record.mount_namespace), (own.pid_namespace, own.mount_namespace)
-    if theirs == ours:
+    pairs = ((record.pid_namespace, own.pid_namespace), (record.mount_namespace, own.mount_namespace))
+    unlike = [theirs for theirs, ours in pairs if theirs != ours]
+    if not any(unlike) and (not unlike or context.situation is TEARDOWN):
         return None
-    why = "has namespaces that cannot be read" if None in theirs else "lives in another pid or mount namespace"
+    why = "lives in another pid or mount namespace" if any(unlike) else "has namespaces that cannot be read"
     return Veto("other-namespace", f"{why} (a container?)")
 
 
 def container(record: ProcessRecord, _context: Context, /) -> Veto | None:
     """Proxies and runtimes of containers: the port they hold is a container's."""
-    if programs.kind(record) != programs.CONTAINER:
-        return None
-    return Veto("container", "is a proxy or runtime of containers; stop the container instead")
+    why = "is a proxy or runtime of containers; stop the container instead"
+    return Veto("container", why) if programs.kind(record) == programs.CONTAINER else None
 
 
 def forward(record: ProcessRecord, _context: Context, /) -> Veto | None:
@@ -147,9 +149,8 @@ def protected(record: ProcessRecord, context: Context, /) -> Veto | None:
     kind = programs.kind(record)
     if kind not in _PROTECTED:
         return None
-    if context.situation is TEARDOWN and record.tty == 0 and programs.is_wrapper_shell(record):
-        return None
-    return Veto(kind, _PROTECTED[kind])
+    is_step = context.situation is TEARDOWN and record.tty == 0 and programs.is_wrapper_shell(record)
+    return None if is_step else Veto(kind, _PROTECTED[kind])
 
 
 def shared_daemon(record: ProcessRecord, context: Context, /) -> Veto | None:
@@ -218,9 +219,8 @@ def own_terminal(record: ProcessRecord, context: Context, /) -> Veto | None:
     """Has a terminal that is no tether of ours: somebody may be looking at it.  A stale copy is stopped anyway."""
     if record.tty == 0 or context.in_made_session(record):
         return None
-    if context.situation is GUARD and record.identity in context.stale:
-        return None
-    return Veto("terminal", "has a terminal of its own")
+    is_stale = context.situation is GUARD and record.identity in context.stale
+    return None if is_stale else Veto("terminal", "has a terminal of its own")
 
 
 def no_runtime(record: ProcessRecord, context: Context, /) -> Veto | None:

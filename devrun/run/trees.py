@@ -22,6 +22,7 @@ from devrun.run.life.events import Event
 from devrun.run.loop import Loop
 from devrun.run.plan import RunPlan
 from devrun.run.tether import resize, terminal_size
+from devrun.system import waiting
 from devrun.system.control import send_to
 from devrun.system.processes import has_ended
 from devrun.system.spawn import SpawnError
@@ -70,8 +71,12 @@ class Trees:
         return sum(not has_ended(each) for each in self._survivors)
 
     def reap(self) -> None:
-        """Wait for children that ended."""
+        """Wait for children that ended; wake anchors that were stopped (`kill -STOP 0`): only they tell of a main's end."""
         self.children.reap()
+        stopped = set(iter(waiting.take_stopped_child, None))
+        for anchor in self.anchors.values() if stopped else ():
+            if anchor.pid in stopped:
+                send_to(anchor, signal.SIGCONT)
 
     def start(self, service: Service, environment: Mapping[str, str]) -> None:
         """Start a service; tells Spawned, or SpawnFailed with the reason."""

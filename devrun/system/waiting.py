@@ -1,4 +1,4 @@
-"""Wait for children that have ended, without waiting for those that live (waitpid(2), waitid(2))."""
+"""Wait for children that have ended or were stopped, without waiting for those that run (waitpid(2), waitid(2))."""
 
 from __future__ import annotations
 
@@ -33,3 +33,14 @@ def find_ended_child() -> int | None:
     except ChildProcessError:
         return None
     return None if ended is None else ended.si_pid
+
+
+def take_stopped_child() -> int | None:
+    """Return the pid of some child that was stopped and was not told of yet.  None: there is none, or no waitid(2)."""
+    if sys.platform != "linux":
+        return None
+    try:
+        stopped = os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return None if stopped is None else stopped.si_pid

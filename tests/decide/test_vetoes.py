@@ -59,8 +59,6 @@ EVERYWHERE_ROWS = [
     ("other-user", {"uid": None}),
     ("other-namespace", {"pid_namespace": 99}),
     ("other-namespace", {"mount_namespace": 99}),
-    ("other-namespace", {"pid_namespace": None}),
-    ("other-namespace", {"mount_namespace": None}),
     ("devrun", {"argv": ("python", "/venv/bin/devrun", "up"), "script": "/venv/bin/devrun"}),
     ("devrun", {"argv": ("python", "-m", "devrun", "up"), "script": None}),
     ("container", {"argv": ("docker-proxy",), "exe": "/usr/bin/docker-proxy", "script": None}),
@@ -87,6 +85,16 @@ EVERYWHERE_ROWS = [
 @pytest.mark.parametrize(("reason", "facts"), EVERYWHERE_ROWS)
 def test_these_stay_in_every_situation(reason, facts, situation):
     assert verdict(below_us(**facts), situation) == ("spare", reason)
+
+
+@pytest.mark.parametrize("known", [{}, {"pid_namespace": 99}, {"mount_namespace": 99}])
+@pytest.mark.parametrize("hidden", [{"pid_namespace": None}, {"mount_namespace": None}])
+@pytest.mark.parametrize("situation", EVERYWHERE)
+def test_who_hides_its_namespaces_stays_unless_it_is_of_our_own_tree(situation, hidden, known):
+    found = verdict(below_us(**{**known, **hidden}), situation)
+    lives_elsewhere = any({**known, **hidden}.values())
+    assert found[0] == ("stop" if situation is TEARDOWN and not lives_elsewhere else "spare")
+    assert found[0] == "stop" or found[1] == "other-namespace"
 
 
 @pytest.mark.parametrize("situation", EVERYWHERE)
