@@ -11,7 +11,6 @@ import msgspec
 
 from devrun.config.project import ReadyKind
 from devrun.errors import DevrunError, NotReadyError
-from devrun.interrupt import Interrupted
 from devrun.model import ProcessIdentity, RunRecord
 from devrun.run.launch import run_to_end
 from devrun.run.plan import STOP_MARGIN, RunPlan, RunResult, decode_result, encode_result
@@ -100,13 +99,20 @@ class Background:
         )
 
     def published(self) -> RunRecord | None:
-        """Wait for the record of the run and, with patience, for its socket; None when the run ended before."""
+        """Wait for the record of the run and, with patience, for its socket; None when the run ended before.
+
+        Raises DevrunError when there is no record in time.
+        """
         until = time.monotonic() + START_PATIENCE
         with open_state(create=False, path=self._plan.state_path) as state:
             while not self._has_ended(_POLL):
                 record = state.runs.get(self._plan.id)
-                if record is not None and (os.path.exists(self._plan.socket) or time.monotonic() >= until):
+                is_late = time.monotonic() >= until
+                if record is not None and (os.path.exists(self._plan.socket) or is_late):
                     return record
+                if is_late:
+                    words = f"the run did not begin in {START_PATIENCE:g} s, and was ended"
+                    raise DevrunError(words, hint="`devrun doctor`")
         return None
 
     def _has_ended(self, seconds: float) -> bool:
@@ -165,8 +171,6 @@ def _keep(plan: RunPlan, starting: FileLock, writer: int) -> None:
         result = run_to_end(plan, starting)
     except DevrunError as error:
         result = RunResult(error.exit_code, error.message, hint=error.hint, is_error=True)
-    except Interrupted as error:  # before the keeper took the signals over: nothing was started yet
-        result = RunResult(error.exit_code, "interrupted")
     except BaseException as error:  # noqa: BLE001 - the boundary of this process
         from devrun.report.crash import report_bug
 

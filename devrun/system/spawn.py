@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from devrun.errors import DevrunError, reason_of
+from devrun.interrupt import ASKING
 
 _FIRST_FREE = 10  # where descriptors are parked while 0, 1, 2, … are filled; above any target, below any limit
 _MAY_BE_OPEN = 64  # looked at one by one where the system does not list what is open
@@ -79,12 +80,22 @@ def close_inherited() -> None:
 
 
 def fork() -> int:
-    """Fork devrun itself; raise DevrunError where the system has no process left (fork(2): EAGAIN, ENOMEM)."""
+    """Fork devrun itself; raise DevrunError where the system has no process left (fork(2): EAGAIN, ENOMEM).
+
+    In the child what asks for an end stays blocked until it waits for that.  Raised in the middle of what
+    Python does after a fork it would be lost, and later it would take the way out of its parent.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)
+    pid = -1
     try:
-        return os.fork()
+        pid = os.fork()
     except OSError as error:
         message = f"no process can be started: {reason_of(error)}"
         raise DevrunError(message, hint="`ulimit -u`, and `devrun ps --all`") from error
+    finally:
+        if pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return pid
 
 
 def spawn(request: Spawn, /) -> int:

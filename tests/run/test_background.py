@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from devrun.errors import DevrunError
 from devrun.model import RunRecord
 from devrun.run import background
 from devrun.run.background import Background
@@ -49,3 +50,11 @@ def test_a_run_that_ended_before_is_none(started):
     look, writer, _ = started
     os.close(writer)
     assert look.published() is None
+
+
+def test_a_run_that_never_begins_is_not_waited_for_for_ever(started, monkeypatch):
+    look, writer, _ = started
+    monkeypatch.setattr(background, "START_PATIENCE", 0.05)
+    with pytest.raises(DevrunError, match="the run did not begin"):
+        look.wait(ready=True, timeout=None)
+    os.close(writer)
