@@ -154,8 +154,7 @@ def _remember(
 ) -> bool:
     """Write the journal, or leave it: services that are to be stopped wait for this.  Return whether it was kept."""
     try:
-        with open_state(path=request.state_dir) as state:
-            state.wait_at_most(patience)
+        with open_state(path=request.state_dir, wait=patience) as state:
             return journal(state, "up", results, spared)
     except (DevrunError, OSError):
         return False

@@ -95,8 +95,7 @@ def clear_after_supervisor(plan: RunPlan, supervisor: ProcessIdentity | None) ->
             )
         )
     )
-    with contextlib.suppress(DevrunError), open_state(path=plan.state_path) as state:
-        state.wait_at_most(BRIEFLY)
+    with contextlib.suppress(DevrunError), open_state(path=plan.state_path, wait=BRIEFLY) as state:
         state.runs.end(plan.id, exit_code=1)
     left = (*map(left_line, report.spared), *stop_lines(report.survivors))
     return Cleared(len(report.results) - len(report.survivors), left)
@@ -105,7 +104,7 @@ def clear_after_supervisor(plan: RunPlan, supervisor: ProcessIdentity | None) ->
 def _recorded_groups(plan: RunPlan) -> Mapping[str, ProcessIdentity]:
     """Return the session leaders that the supervisor recorded; none where that cannot be read."""
     try:
-        with open_state(path=plan.state_path) as state:
+        with open_state(path=plan.state_path, wait=BRIEFLY) as state:
             record = state.runs.get(plan.id)
     except DevrunError:
         return {}

@@ -120,16 +120,19 @@ class Database:
         return self._connection
 
 
-def open_writable(folder: str) -> Database:
-    """Open (make, migrate) the database of an existing folder for reading and writing."""
-    path = os.path.join(folder, FILE)
+def open_writable(folder: str, *, wait: float | None = None) -> Database:
+    """Open (make, migrate) the database of an existing folder for reading and writing.
+
+    `wait` is for others who hold a lock, in seconds: LOCK_WAIT, or less.
+    """
+    path, wait = os.path.join(folder, FILE), LOCK_WAIT if wait is None else wait
     with explained(path):
         if _is_there(path):
-            connection = _connect(path, "rw")
+            connection = _connect(path, "rw", wait)
             if _version(connection, path) == SCHEMA:
                 return Database(folder, connection, writable=True)
             connection.close()
-        return Database(folder, _create(folder, path), writable=True)
+        return Database(folder, _create(folder, path, wait), writable=True)
 
 
 def open_readable(folder: str) -> Database:
@@ -201,9 +204,10 @@ def _corrupt(path: str, reason: str) -> StateError:
     )
 
 
-def _connect(path: str, mode: str) -> sqlite3.Connection:
+def _connect(path: str, mode: str, wait: float | None = None) -> sqlite3.Connection:
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    connection = sqlite3.connect(f"file:{quoted}?mode={mode}", uri=True, timeout=LOCK_WAIT, isolation_level=None)
+    timeout = LOCK_WAIT if wait is None else wait
+    connection = sqlite3.connect(f"file:{quoted}?mode={mode}", uri=True, timeout=timeout, isolation_level=None)
     if not mode.startswith("ro"):
         connection.execute("PRAGMA synchronous=NORMAL")
     return connection
@@ -251,14 +255,14 @@ def _version(connection: sqlite3.Connection, path: str) -> int:
     return version
 
 
-def _create(folder: str, path: str) -> sqlite3.Connection:
-    lock = FileLock.take(os.path.join(folder, "create.lock"), wait=LOCK_WAIT)
+def _create(folder: str, path: str, wait: float) -> sqlite3.Connection:
+    lock = FileLock.take(os.path.join(folder, "create.lock"), wait=wait)
     if lock is None:
-        raise StateError(f"state folder `{folder}` is being prepared by another devrun for {LOCK_WAIT:.0f} s")
+        raise StateError(f"state folder `{folder}` is being prepared by another devrun for {wait:g} s")
     with lock:
         mask = os.umask(0o077)
         try:
-            connection = _connect(path, "rwc")
+            connection = _connect(path, "rwc", wait)
             connection.execute("PRAGMA journal_mode=WAL")
         finally:
             os.umask(mask)

@@ -20,16 +20,17 @@ from devrun.state.runs import Runs
 _LONGEST_NAME = 128  # of a lock, in bytes: encrypted file systems take 143
 
 
-def open_state(*, create: bool = True, path: str | None = None) -> State:
+def open_state(*, create: bool = True, path: str | None = None, wait: float | None = None) -> State:
     """Open the state folder; `create=False` for commands that only read.
 
-    `path` names another folder than the environment's (a service's stamp does).  Raises StateError
+    `path` names another folder than the environment's (a service's stamp does); `wait` says how many seconds
+    to wait for other writers, already while it is opened, where that is less than usual.  Raises StateError
     with path and hint when the folder or the database cannot be used.
     """
     folder = state_folder() if path is None else os.path.realpath(path)
     if create:
         prepare_folder(folder)
-        return State(folder, open_writable(folder))
+        return State(folder, open_writable(folder, wait=wait))
     if os.path.lexists(folder) and not os.path.isdir(folder):
         raise unusable(folder, "not a folder")
     return State(folder, open_readable(folder))

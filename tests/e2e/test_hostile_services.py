@@ -57,3 +57,13 @@ def test_the_end_of_a_service_that_stopped_its_whole_group_is_seen(tmp_path, up)
     configure(tmp_path, "(kill -STOP $PPID) & wait; kill -STOP $PPID; exit 7")
     run = up(cwd=tmp_path)
     assert run.wait() == 7, run.output
+
+
+def test_a_service_that_spoils_the_state_under_its_run_delays_no_end(tmp_path, handshake, up):
+    """What is not to be opened within a moment is left: the keeper takes a supervisor that waits for one that hangs."""
+    spoil = ': > "$DEVRUN_STATE_DIR/state.db"; exec '
+    configure(tmp_path, spoil + handshake.text("listener"))
+    run = up(cwd=tmp_path)
+    handshake.wait_shapes("listener")
+    assert run.stop() == 130, run.output
+    assert handshake.wait_gone()
