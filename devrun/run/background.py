@@ -11,6 +11,7 @@ import msgspec
 
 from devrun.config.project import ReadyKind
 from devrun.errors import DevrunError, NotReadyError
+from devrun.interrupt import ASKING
 from devrun.model import ProcessIdentity, RunRecord
 from devrun.run.launch import run_to_end
 from devrun.run.plan import STOP_MARGIN, RunPlan, RunResult, decode_result, encode_result
@@ -149,7 +150,7 @@ def start_in_background(plan: RunPlan, starting: FileLock) -> Background:
     here.
     """
     reader, writer = os.pipe()
-    pid = fork()
+    pid = fork(ASKING)
     if pid == 0:
         os.close(reader)
         _keep(plan, starting, writer)

@@ -16,12 +16,11 @@ import os
 import resource
 import signal
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
 from devrun.errors import DevrunError, reason_of
-from devrun.interrupt import ASKING
 
 _FIRST_FREE = 10  # where descriptors are parked while 0, 1, 2, … are filled; above any target, below any limit
 _MAY_BE_OPEN = 64  # looked at one by one where the system does not list what is open
@@ -79,13 +78,13 @@ def close_inherited() -> None:
                 os.close(descriptor)
 
 
-def fork() -> int:
+def fork(blocked: Iterable[signal.Signals] = ()) -> int:
     """Fork devrun itself; raise DevrunError where the system has no process left (fork(2): EAGAIN, ENOMEM).
 
-    In the child what asks for an end stays blocked until it waits for that.  Raised in the middle of what
-    Python does after a fork it would be lost, and later it would take the way out of its parent.
+    In the child what is `blocked` meanwhile stays so until it waits for signals.  Raised in the middle of
+    what Python does after a fork one would be lost, and later it would take the way out of the parent.
     """
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     pid = -1
     try:
         pid = os.fork()

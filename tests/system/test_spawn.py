@@ -16,7 +16,7 @@ else:
 ends = 0
 with interruptible():
     try:
-        pid = fork()
+        pid = fork(ASKING)
         if pid == 0:
             os._exit(20 + len(signal.sigpending()) if ASKING[0] in signal.pthread_sigmask(signal.SIG_BLOCK, ()) else 1)
     except Interrupted as error:
