@@ -20,7 +20,7 @@ from devrun.errors import DevrunError
 from devrun.model import Cwd, FileId, Folder, Surroundings, Worktree
 from devrun.system.git import TIMEOUT
 from devrun.worktrees.listing import RepositoryView, WorktreeEntry, list_worktrees
-from devrun.worktrees.locate import file_id, is_git_dir, locate
+from devrun.worktrees.locate import file_id, is_bare, is_git_dir, locate
 from devrun.worktrees.paths import device_above, is_deleted, is_there, upwards
 from devrun.worktrees.patterns import Patterns
 
@@ -122,7 +122,7 @@ class Places:
         listed = self._listed_root(path)
         if listed is not None:
             candidates.append(listed)
-        trash = self._trash_root(path)
+        trash = self._trash_root(path, besides=[each.path for each in candidates if each.found or each.known])
         if trash is not None:
             candidates.append(_Root(trash))
         if not candidates:
@@ -153,14 +153,15 @@ class Places:
             self._located[folder] = None if found is None or found.repository is None else found
         return self._located[folder]
 
-    def _trash_root(self, path: str) -> str | None:
+    def _trash_root(self, path: str, *, besides: Iterable[str] = ()) -> str | None:
         """Return the folder below a trash folder inside a git dir, by the path alone: its `.git` may be gone."""
         parts = path.split("/")
         for index, part in enumerate(parts[:-1]):
-            if not part.endswith(".git"):
+            inside = "/".join(parts[: index + 1]) + "/"  # of a bare one a worktree may be called `fix-trash`
+            if not part.endswith(".git") or any(each.startswith(inside) for each in besides):
                 continue
             for offset, inner in enumerate(parts[index + 1 : -1], start=index + 1):
-                if "trash" in inner.lower() and is_git_dir("/".join(parts[: index + 1])):
+                if "trash" in inner.lower() and is_git_dir(inside):
                     return "/".join(parts[: offset + 2])
         return None
 
@@ -280,9 +281,12 @@ class Places:
         return None if started_at is None else made_at > started_at + RECREATED_MARGIN
 
     def _is_in_trash(self, root: _Root, repository: str) -> bool:
-        inside = root.path.startswith(repository + "/") and not root.path.startswith(repository + "/modules/")
-        linked = root.found is not None and not root.found.is_main
-        return inside and (linked or self._trash_root(root.path + "/x") == root.path)
+        if not root.path.startswith(repository + "/") or root.path.startswith(repository + "/modules/"):
+            return False
+        if root.found is None or root.found.is_main:
+            return self._trash_root(root.path + "/x") == root.path
+        # Worktrees live inside a bare repository: one that was moved there by hand only lacks a `git worktree repair`.
+        return "trash" in os.path.dirname(root.path)[len(repository) :].lower() or not is_bare(repository)
 
     @staticmethod
     def _is_repository_gone(root: _Root, repository: str | None) -> bool | None:

@@ -142,6 +142,47 @@ def test_moved_to_a_trash_folder_inside_the_git_dir_is_gone_and_stays_gone_when_
     assert fate(ask(places())) is Fate.ORPHAN
 
 
+@pytest.fixture
+def hub(repository):
+    """A bare repository with its worktrees inside, as many people keep them."""
+    path = os.path.join(os.path.dirname(repository.path), "hub.git")
+    repository.git("clone", "-q", "--bare", repository.path, path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["fix-trash-icon", "Trash/icon", "feature"])
+def test_a_worktree_inside_a_bare_repository_is_alive_whatever_its_name(repository, hub, stand, name):
+    path = os.path.join(hub, name)
+    repository.git("worktree", "add", "-q", "-b", "topic", path, at=hub)
+    os.makedirs(os.path.join(path, "src", "deep"))
+    for folder in (path, os.path.join(path, "src"), os.path.join(path, "src", "deep")):
+        found = stand(folder)(places())
+        assert (found.root, found.live, fate(found)) == (path, True, Fate.LIVE)
+        assert places().at(folder).root == path
+
+
+def test_a_worktree_moved_by_hand_inside_a_bare_repository_is_in_no_trash(repository, hub, stand):
+    path, trash = (os.path.join(hub, *words) for words in (("feature",), (".trash", "feature")))
+    repository.git("worktree", "add", "-q", "-b", "topic", path, at=hub)
+    ask = stand(path)
+    os.rename(path, f"{path}-trash-icon")
+    assert fate(ask(places())) is Fate.UNDECIDED
+    os.makedirs(os.path.dirname(trash))
+    os.rename(f"{path}-trash-icon", trash)
+    assert fate(ask(places())) is Fate.ORPHAN
+
+
+def test_a_removed_worktree_inside_a_bare_repository_is_told_by_its_own_root(repository, hub, stand):
+    path = os.path.join(hub, "fix-trash-icon")
+    repository.git("worktree", "add", "-q", "-b", "topic", path, at=hub)
+    os.makedirs(os.path.join(path, "src"))
+    ask = stand(os.path.join(path, "src"))
+    lease = KnownRoot(path, repository=hub, leased=True, parent_device=os.stat(hub).st_dev)
+    repository.git("worktree", "remove", "--force", path, at=hub)
+    found = ask(places(lease))
+    assert (found.root, fate(found)) == (path, Fate.ORPHAN)
+
+
 def test_a_process_in_the_git_dir_itself_is_none(repository, stand):
     assert fate(stand(os.path.join(repository.path, ".git", "hooks"))(places())) is Fate.LIVE
 
