@@ -371,6 +371,18 @@ def test_without_a_run_a_verb_fails_with_a_hint(session, verb):
     assert done.stderr == f"error: nothing is running in `{session.path}`\nhint: `devrun up` or `devrun up -d`\n"
 
 
+@pytest.mark.parametrize("words", [["docs"], ["docs", "web"]])
+def test_a_service_that_the_run_never_started_is_stopped_already_and_nobody_else_is(session, words):
+    session.services(web="listener", api="listener", docs={"command": "true", "profiles": ["docs"]})
+    session.json("up", "-d", "--wait")
+    for web in ("stopped", "unchanged"):
+        expected = {"docs": "unchanged", "web": web}
+        outcomes = session.json("stop", *words)["services"]
+        assert {row["name"]: row["outcome"] for row in outcomes} == {name: expected[name] for name in words}
+    assert session.states() == {"web": "stopped" if "web" in words else "ready", "api": "ready"}
+    assert session("stop", "docs", "dcos").returncode == 2
+
+
 def test_an_unknown_service_is_named_with_the_nearest(session):
     session.services(web="listener")
     session.json("up", "-d")

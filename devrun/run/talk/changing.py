@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from devrun.config.problems import did_you_mean
 from devrun.config.select import meant_by
-from devrun.errors import UsageError
+from devrun.errors import DevrunError, UsageError
 from devrun.report.background import failure_of, report_failure
 from devrun.report.console import Output
 from devrun.report.services import outcome_lines, outcomes_of
@@ -17,7 +17,7 @@ from devrun.run.talk.client import ask
 from devrun.run.talk.live import require_run
 from devrun.run.talk.protocol import Ask
 from devrun.state import open_state
-from devrun.workspace import find_worktree
+from devrun.workspace import find_worktree, open_workspace
 
 
 def change_services(output: Output, verb: str, words: Sequence[str], *, file: str | None) -> int:
@@ -28,17 +28,32 @@ def change_services(output: Output, verb: str, words: Sequence[str], *, file: st
     with open_state(create=False) as state:
         run = require_run(state, find_worktree(file))
         before = {each.name: each.state for each in ask(run, Ask(protocol.STATUS)).services}
-        names = find_names(words, before)
-        answer = ask(run, Ask(verb, names=names))
+        resting = _find_resting(words, before, file=file) if verb == protocol.STOP else {}
+        names = find_names((word for word in words if word not in resting), before)
+        # Without a name the run would take all of them for meant.
+        answer = ask(run, Ask(verb, names=names) if names else Ask(protocol.STATUS))
         if answer.code and verb != protocol.STOP:
             return report_failure(output, failure_of(answer, names, last_words(state, run, names)))
     ended = {phase.value for phase in FINAL_PHASES}
     for each in answer.services if verb == protocol.STOP else ():
         if each.name not in names and each.state in ended and before.get(each.name) not in ended:
             output.say(f"`{each.name}` is {each.state} too: it depends on what was stopped")
-    outcomes = outcomes_of(answer.outcomes)
+    never_started = [name for found in resting.values() for name in found]
+    outcomes = outcomes_of({**answer.outcomes, **dict.fromkeys(never_started, "unchanged")})
     output.answer(verb, outcomes, outcome_lines(outcomes))
     return 0
+
+
+def _find_resting(words: Iterable[str], known: Collection[str], *, file: str | None) -> dict[str, list[str]]:
+    """Return the words that mean services which are configured and not in the run: there is nothing to stop."""
+    unknown = [word for word in words if not meant_by(word, known)]
+    if not unknown:
+        return {}
+    try:
+        configured = open_workspace(file=file).project.services
+    except DevrunError:  # then nobody knows what was meant
+        return {}
+    return {word: found for word in unknown if (found := meant_by(word, configured))}
 
 
 def find_names(words: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
