@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from devrun import __version__
-from devrun.errors import EXIT_CODES, DevrunError, UsageError, reason_of
+from devrun.errors import EXIT_CODES, DevrunError, UsageError, exhausted, reason_of
 from devrun.interrupt import ASKING, Interrupted, interruptible
 from devrun.report.console import Output, UnwritableError
 from devrun.verbs import READ, VERBS, Verb
@@ -118,12 +118,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         output.complain(f"the output cannot be written: {reason_of(error)}")
         return 1
     except Exception as error:  # noqa: BLE001 - the boundary
-        from devrun.report.crash import report_bug
+        failure = exhausted(error)
+        if failure is None:
+            from devrun.report.crash import report_bug
 
-        bug = report_bug(error, words)
+            failure = report_bug(error, words)
         with contextlib.suppress(Exception):  # the bug may be in the very saying
-            output.fail(bug)
-        return bug.exit_code
+            output.fail(failure)
+        return failure.exit_code
 
 
 def _run(words: list[str], output: Output) -> int:

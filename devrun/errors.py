@@ -6,6 +6,7 @@ catches them.  Anything else that reaches the boundary is a bug in devrun (exit 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -99,3 +100,10 @@ class CommandNotFoundError(DevrunError):
 def reason_of(error: OSError, /) -> str:
     """Return why the system refused, in the case of our messages: `permission denied`."""
     return (error.strerror or str(error)).lower()
+
+
+def exhausted(error: BaseException, /) -> DevrunError | None:
+    """Return what to say where the system, or a limit of the caller's, has no descriptor left: no bug of ours."""
+    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+        return DevrunError("too many open files", hint="`ulimit -n 4096`, and again")
+    return None

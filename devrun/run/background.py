@@ -10,7 +10,7 @@ import time
 import msgspec
 
 from devrun.config.project import ReadyKind
-from devrun.errors import DevrunError, NotReadyError
+from devrun.errors import DevrunError, NotReadyError, exhausted
 from devrun.interrupt import ASKING
 from devrun.model import ProcessIdentity, RunRecord
 from devrun.run.launch import run_to_end
@@ -173,10 +173,12 @@ def _keep(plan: RunPlan, starting: FileLock, writer: int) -> None:
     except DevrunError as error:
         result = RunResult(error.exit_code, error.message, hint=error.hint, is_error=True)
     except BaseException as error:  # noqa: BLE001 - the boundary of this process
-        from devrun.report.crash import report_bug
+        failure = exhausted(error)
+        if failure is None:
+            from devrun.report.crash import report_bug
 
-        bug = report_bug(error, ["keeper"])
-        result = RunResult(bug.exit_code, bug.message, hint=bug.hint, is_error=True)
+            failure = report_bug(error, ["keeper"])
+        result = RunResult(failure.exit_code, failure.message, hint=failure.hint, is_error=True)
     finally:
         _tell(writer, result)
         os._exit(result.exit_code & 0xFF)

@@ -12,7 +12,6 @@ left alone: Ctrl-Z stops the keeper only.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import sys
@@ -21,7 +20,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from devrun.errors import DevrunError
+from devrun.errors import DevrunError, exhausted
 from devrun.interrupt import ASKING, never_called
 from devrun.model import ProcessIdentity
 from devrun.run import layers
@@ -189,14 +188,14 @@ def _supervise(start: Callable[[int], RunResult], life: int, report: int) -> Non
 
 
 def _explain(error: BaseException) -> RunResult:
-    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
-        return RunResult(1, "too many open files", hint="`ulimit -n 4096`, and again", is_error=True)
+    failure = exhausted(error)
     if isinstance(error, DevrunError):  # the run could not be published, say: a full disk is no bug
-        return RunResult(error.exit_code, error.message, hint=error.hint, is_error=True)
-    from devrun.report.crash import report_bug
+        failure = error
+    if failure is None:
+        from devrun.report.crash import report_bug
 
-    bug = report_bug(error, ["supervisor"])
-    return RunResult(bug.exit_code, bug.message, hint=bug.hint, is_error=True)
+        failure = report_bug(error, ["supervisor"])
+    return RunResult(failure.exit_code, failure.message, hint=failure.hint, is_error=True)
 
 
 def _tell(report: int, result: RunResult) -> None:

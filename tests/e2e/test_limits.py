@@ -48,6 +48,18 @@ def test_more_processes_than_the_limit_of_open_files_allows_to_hold_are_gone_aft
     assert "interrupted; stopped web" in run.output
 
 
+@pytest.mark.parametrize("words", [["up"], ["up", "-d"], ["ps", "--all"], ["sweep", "--dry-run"]])
+def test_a_caller_who_allows_hardly_a_descriptor_is_told_so_and_no_bug_is_reported(tmp_path, words):
+    (tmp_path / "services.yaml").write_text(json.dumps({"services": {"web": {"command": "true"}}}))
+    for limit in range(6, 12):
+        done = devrun(
+            *words,
+            cwd=str(tmp_path),
+            preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)),
+        )
+        assert done.returncode in {0, 1}, (limit, done.stderr)
+
+
 @pytest.mark.parametrize("words", [["up"], ["up", "-d"], ["exec", "--", "true"]])
 def test_a_system_without_a_process_left_is_told_so(tmp_path, words):
     (tmp_path / "services.yaml").write_text(json.dumps({"services": {"web": {"command": "true"}}}))
