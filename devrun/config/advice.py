@@ -37,7 +37,7 @@ def wrong_expressions(project: Project) -> Iterator[Advice]:
     for registry in project.sweep.registries:
         try:
             jmespath.compile(registry.pids)
-        except JMESPathError as error:
+        except (JMESPathError, RecursionError) as error:
             reason = (str(error) or "it cannot be read").splitlines()[0].rstrip(":.")
             message = f"`pids` of the registry `{registry.name}` is no JMESPath: {reason}"
             yield Advice(registry.place, message, '`pids: "terminals[].pid"`')

@@ -8,6 +8,7 @@ from devrun.errors import ConfigError
 from devrun.ports.arithmetic import HIGHEST
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "[::]"})  # noqa: S104 - read, not bound
+_DIGITS = len(str(HIGHEST))
 
 
 class HttpTarget(NamedTuple):
@@ -40,7 +41,7 @@ def parse_target(target: str, port: int | None) -> HttpTarget:
         raise ConfigError(f"`{target}` cannot be probed: only http is", hint="`ready: {command: …}` can run curl")
     if host.lower() not in _LOCAL and not host.lower().endswith(".localhost"):
         raise ConfigError(f"`{target}` is not on this machine", hint="readiness is asked of `localhost`")
-    if colon and not (number.isascii() and number.isdigit() and 0 < int(number) <= HIGHEST):
+    if colon and not (number.isascii() and number.isdigit() and len(number) <= _DIGITS and 0 < int(number) <= HIGHEST):
         raise ConfigError(f"`{target}` has no valid port")
     return HttpTarget(int(number) if colon else 80, _encoded(path))
 

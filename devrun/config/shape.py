@@ -11,13 +11,16 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+_END = r"(?!\n)$"
+"""Python's `$` takes a line end after the text, too; in the JSON schema, which has no `\\Z`, this is the same as `$`."""
 _PORT, _SECONDS = "a port from 1 to 65535", "a number of seconds, or a text such as `1m30s`"
 Port = (
-    Annotated[int, Meta(ge=1, le=65535, title=_PORT)] | Annotated[str, Meta(pattern="^[1-9][0-9]{0,4}$", title=_PORT)]
+    Annotated[int, Meta(ge=1, le=65535, title=_PORT)]
+    | Annotated[str, Meta(pattern=f"^[1-9][0-9]{{0,4}}{_END}", title=_PORT)]
 )
 Seconds = (
     Annotated[float, Meta(ge=0, le=86400, title=_SECONDS)]
-    | Annotated[str, Meta(pattern=r"^([0-9]{1,6}(\.[0-9]{1,6})?(ms|s|m|h))+$", title=_SECONDS)]
+    | Annotated[str, Meta(pattern=rf"^([0-9]{{1,6}}(\.[0-9]{{1,6}})?(ms|s|m|h))+{_END}", title=_SECONDS)]
 )
 Text = Annotated[str, Meta(min_length=1)]
 Word = str | int | float
@@ -93,7 +96,7 @@ RestartWord = Annotated[
     str,
     Meta(
         title=RESTART,
-        pattern="^(no|always|unless-stopped|on-failure(:[0-9]{1,6})?|on_failure)$",
+        pattern=f"^(no|always|unless-stopped|on-failure(:[0-9]{{1,6}})?|on_failure){_END}",
         description="`no` (default), `on-failure`, `on-failure:3`, `always`.",
     ),
 ]
@@ -130,7 +133,7 @@ class ServiceEntry(_Entry, frozen=True):
     )
     ports: Annotated[dict[str, Port] | None, Meta(description="Further named ports.")] = None
     port_env: Annotated[
-        Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$", title="the name of a variable")] | None,
+        Annotated[str, Meta(pattern=f"^[A-Za-z_][A-Za-z0-9_]*{_END}", title="the name of a variable")] | None,
         Meta(description="A variable the port may come from, and in which the service receives it."),
     ] = None
     fixed: Annotated[Whether | None, Meta(description="No offset: one holder on the machine.")] = None

@@ -11,6 +11,9 @@ from typing import Any
 
 _PROJECTIONS = frozenset({"projection", "value_projection", "filter_projection"})
 _PATHS = frozenset({"field", "identity", "current", "subexpression", "index_expression", "index"})
+_MOST_DIGITS = 20
+_LONGEST = 120
+"""Characters of somebody else's text in a message: enough to know it, and a line."""
 
 
 class MalformedError(Exception):
@@ -24,27 +27,34 @@ def listed_pids(answer: bytes, expression: str, /) -> frozenset[int]:
     except (ValueError, RecursionError) as error:
         raise MalformedError("its answer is not JSON") from error
     import jmespath
-    from jmespath.exceptions import JMESPathError
 
     try:
         compiled = jmespath.compile(expression)
         found = compiled.search(document)
-    except JMESPathError as error:
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        # Its own errors are ValueErrors; a slice, a comparison or `ceil(@)` of NaN fail as they do in Python.
         first = str(error).splitlines()[0] if str(error) else "it is not valid"
-        raise MalformedError(f"`{expression}`: {first}") from error
+        raise MalformedError(f"`{_shown(expression)}`: {_shown(first)}") from error
     if not isinstance(found, list):
-        raise MalformedError(f"`{expression}` finds no list in its answer")
+        raise MalformedError(f"`{_shown(expression)}` finds no list in its answer")
     if not found and not _is_empty_by_itself(compiled.parsed, document):
-        raise MalformedError(f"`{expression}` finds no pid in the entries of its answer")
+        raise MalformedError(f"`{_shown(expression)}` finds no pid in the entries of its answer")
     return frozenset(_pid(each, expression) for each in found)
 
 
 def _pid(value: Any, expression: str) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit():
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-        raise MalformedError(f"`{expression}` finds `{value}`, which is no pid")
+        raise MalformedError(f"`{_shown(expression)}` finds `{_shown(value)}`, which is no pid")
     return value
+
+
+def _shown(value: Any) -> str:
+    """Return the beginning of a value, fit for any output: JSON may hold half of a surrogate pair."""
+    text = str(value)
+    text = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+    return text.encode(errors="replace").decode()
 
 
 def _is_empty_by_itself(node: dict[str, Any], document: Any) -> bool:

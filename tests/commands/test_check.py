@@ -54,7 +54,7 @@ def test_warnings_leave_the_exit_code_alone(here, capsys):
     assert "warning: services.yaml:1:12: `vite` of `a` does not read PORT\nhint: " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("pids", ["terminals[.pid", "[", "a b", "`1"])
+@pytest.mark.parametrize("pids", ["terminals[.pid", "[", "a b", "`1", "(" * 5000])
 def test_an_expression_of_a_registry_that_is_none_is_an_error(here, capsys, pids):
     live = json.dumps({"url": "http://127.0.0.1:1/", "pids": pids})
     registries = f"sweep:\n  registries:\n  - {{name: r, match: m, live: {live}}}\n"

@@ -70,12 +70,27 @@ def test_an_empty_well_formed_answer_is_an_answer(document, expression):
         ([1], "map(&pid, @)"),
         ([1], "terminals[[.pid"),
         ([1], "no_such_function(@)"),
+        ({"terminals": [{"pid": "9" * 5000}]}, ROWS),
+        ([1, 2], "[::0]"),
+        ([1, 2], "[?@ > 'x']"),
+        ([float("nan")], "[].ceil(@)"),
+        ([float("inf")], "[].floor(@)"),
+        ([1], "(" * 5000),
     ],
 )
 def test_another_shape_says_nothing(document, expression):
     with pytest.raises(MalformedError) as caught:
         listed(document, expression)
     assert str(caught.value)
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "x" * 100_000, "\ud800" * 100_000])
+@pytest.mark.parametrize("expression", ["@", "sort(@)", "[].abs(@)"])
+def test_what_an_answer_holds_is_told_in_a_line_that_can_be_printed(odd, expression):
+    with pytest.raises(MalformedError) as caught:
+        listed([1, odd], expression)
+    assert str(caught.value).encode()
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("text", [b"", b"<html>", b"{", b"\xff\xfe", b"[" * 100_000, b"NaN x"])
