@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from devrun.config.files import legible
+from devrun.config.files import legible, shown
 from devrun.config.load import find_config, load_project
 from devrun.config.project import Project, SweepSettings
 from devrun.config.select import find_service
@@ -59,7 +59,11 @@ def find_worktree(file: str | None = None) -> Worktree:
     """
     start = current_folder()
     if file is not None:
-        return _locate(os.path.dirname(os.path.normpath(os.path.join(start, os.path.expanduser(file)))))
+        path = os.path.normpath(os.path.join(start, os.path.expanduser(file)))
+        if os.path.isdir(path):  # around `.` lies another worktree, whose run would be meant
+            name = shown(path, start)
+            raise ConfigError(f"`{name}` is a folder, not a file", where=name)
+        return _locate(os.path.dirname(path))
     worktree = _locate(start)
     if worktree.repository is None:
         try:

@@ -24,7 +24,7 @@ def run(output: Output, *, action: str, path: str | None, commit: str | None, br
     """Do what the first word says."""
     if action == "list":
         return _list(output)
-    if path is None:
+    if not path:  # "" is a variable that was not set, never the current folder
         raise UsageError(f"`devrun worktree {action}` needs a PATH", hint=f"`devrun worktree {action} ../feature-x`")
     if action == "remove":
         return _remove(output, path, force=force)

@@ -1,0 +1,54 @@
+"""Words that a script got wrong: an empty variable, a folder where a file is meant.  Nobody is stopped for them."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from tests.support.devrun import devrun, devrun_json
+from tests.support.processes import lives
+
+CONFIG = "services:\n  web: {{command: {web}}}\n"
+QUIET = "ready(); rest()"
+
+
+@pytest.fixture
+def shop(make_repository, handshake):
+    """A repository whose one service reports when it is up."""
+    return make_repository("shop", {"services.yaml": CONFIG.format(web=json.dumps(handshake.text("listener")))})
+
+
+@pytest.mark.parametrize(
+    "words", [("worktree", "remove"), ("worktree", "remove", "--force"), ("worktree", "add"), ("reap",)]
+)
+def test_a_path_that_is_empty_is_not_the_current_folder(shop, processes, words):
+    path = shop.worktree("feature")
+    server = processes.python(QUIET, cwd=path, env={**os.environ, "PWD": path}, start_new_session=True)
+    done = devrun(*words, "", cwd=path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: `devrun {' '.join(words[:2])}` ")
+    assert path in shop.git("worktree", "list")
+    assert lives(server.process)
+
+
+def test_a_folder_is_no_configuration_and_names_no_other_worktree(shop, handshake):
+    inner = shop.worktree("feature", os.path.join(shop.path, ".worktrees", "feature"))
+    os.mkdir(os.path.join(inner, "folder"))
+    devrun_json("up", "-d", cwd=shop.path)
+    (service,) = handshake.wait_shapes("listener")
+    for verb, named in (
+        ("down", "."),
+        ("down", ""),
+        ("down", "./"),
+        ("down", "folder"),
+        ("ps", "."),
+        ("logs", "."),
+        ("wait", "."),
+    ):
+        done = devrun(verb, "--file", named, cwd=inner)
+        assert (done.returncode, done.stdout) == (2, ""), verb
+        assert "is a folder, not a file" in done.stderr
+    assert lives(service.process)
+    devrun_json("down", cwd=shop.path)
