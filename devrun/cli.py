@@ -98,7 +98,6 @@ def build_parser(wanted: Sequence[Verb] = VERBS) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run devrun; return its exit code."""
-    _open_standard_descriptors()
     _hear_of_children()
     gc.set_threshold(_COLLECT_EVERY)
     words = list(sys.argv[1:] if argv is None else argv)
@@ -131,6 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str], output: Output) -> int:
     """Run the verb and hand over what it printed, while a failure of that can still be told."""
     try:
+        _open_standard_descriptors()
         code = _dispatch(words)
     except DevrunError as error:
         output.fail(error)
@@ -152,9 +152,16 @@ def _runs_a_command(words: list[str]) -> bool:
 
 
 def _open_standard_descriptors() -> None:
-    """Fill 0, 1 and 2 where they were closed: the next file opened would become stdout else."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - stderr is the last of the three
-        os.set_inheritable(descriptor, True)
+    """Fill 0, 1 and 2 where they were closed: the next file opened would become stdout else.
+
+    Raises DevrunError where there is nothing to fill them with.
+    """
+    try:
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - stderr is the last of the three
+            os.set_inheritable(descriptor, True)
+    except OSError as error:
+        message = f"`{os.devnull}` cannot be opened: {reason_of(error)}"
+        raise exhausted(error) or DevrunError(message, hint=f"`ls -l {os.devnull}`") from error
     os.close(descriptor)
 
 

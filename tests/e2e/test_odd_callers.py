@@ -74,3 +74,13 @@ def test_a_reader_who_is_slow_but_reads_gets_the_end_of_a_run_that_was_asked_to_
     while os.read(run.popen.stdout.fileno(), 65536):
         select.select([], [], [], 0.03)  # 2 MB a second, of 8 MB
     assert run.wait() == 128 + signal.SIGTERM
+
+
+def test_a_system_without_dev_null_is_told_so(session, tmp_path):
+    """As in a chroot that somebody made by hand."""
+    without = tmp_path / "without"
+    without.mkdir()
+    (without / "sitecustomize.py").write_text("import os\nos.devnull = '/dev/nothing'\n")
+    done = session("ports", env={**os.environ, "PYTHONPATH": str(without)})
+    message = "error: `/dev/nothing` cannot be opened: no such file or directory\nhint: `ls -l /dev/nothing`\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
