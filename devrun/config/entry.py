@@ -122,14 +122,15 @@ def _working_dir(draft: Draft, folders: Folders, problems: Problems) -> str:
             problems.add(f"`{written}` is no folder", place)
         else:
             problems.add(f"the folder `{written}` does not exist", place, hint=_nearby(path))
-    elif not _is_inside(os.path.realpath(path), os.path.realpath(folders.top)):
+    elif not is_inside(os.path.realpath(path), os.path.realpath(folders.top)):
         problems.add(
             f"the folder `{written}` is outside of the worktree", place, hint=f"the worktree is `{folders.top}`"
         )
     return path
 
 
-def _is_inside(path: str, top: str) -> bool:
+def is_inside(path: str, top: str) -> bool:
+    """Say whether a real path is the real folder `top` or lies in it."""
     return path == top or path.startswith(top.rstrip("/") + "/")
 
 

@@ -8,7 +8,10 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from devrun.config.checks import NAME_PATTERN, RESERVED
+from devrun.config.entry import is_inside
+from devrun.config.files import legible
 from devrun.config.frameworks import find_reader, find_server
+from devrun.config.load import worktree_top
 from devrun.config.render import render_document
 from devrun.config.scripts import Package, package_manager, read_package, workspace_packages
 from devrun.ports.arithmetic import HIGHEST
@@ -36,8 +39,10 @@ def propose(folder: str, *, has_procfile: bool) -> Proposal:
         return _of_procfile()
     root = read_package(folder)
     packages = [each for each in workspace_packages(folder) if _script(each) is not None]
+    packages = [each for each in packages if _can_be_named(each.folder, folder)]
     if packages:
-        return _of_packages(packages, folder, f"{len(packages)} packages of the workspace with a dev script")
+        count = f"{len(packages)} package{'s' if len(packages) > 1 else ''}"
+        return _of_packages(packages, folder, f"{count} of the workspace with a dev script")
     if root is not None and _script(root) is not None:
         return _of_packages([root], folder, f"the script `{_script(root)}` of package.json")
     if os.path.lexists(os.path.join(folder, "manage.py")):
@@ -96,6 +101,13 @@ def _free(wanted: int, taken: set[int]) -> int:
         base = next(each for each in range(FIRST_PORT, HIGHEST + 1) if each not in taken)
     taken.add(base)
     return base
+
+
+def _can_be_named(folder: str, root: str) -> bool:
+    """Say whether `working_dir` may be a folder: a text without templates, in the worktree wherever links lead."""
+    name = os.path.relpath(folder, root)
+    top = os.path.realpath(worktree_top(root) or root)
+    return "${" not in name and legible(name) == name and is_inside(os.path.realpath(folder), top)
 
 
 def _script(package: Package) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import glob
+import fnmatch
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -92,19 +92,54 @@ def _folder_of(name: str, root: str) -> str | None:
 
 
 def _workspace_folders(root: str) -> Iterator[str]:
-    seen = set()
+    seen = {os.path.realpath(root)}
     for pattern in _workspace_patterns(root):
-        if pattern.startswith(("!", "/")) or ".." in pattern:
+        if pattern.startswith(("!", "/")) or ".." in pattern or "\0" in pattern:
             continue
-        for path in sorted(
-            glob.iglob(os.path.join(glob.escape(root), pattern.rstrip("/"), "package.json"), recursive=True)
-        ):
-            folder = os.path.dirname(path)
-            if "node_modules" not in path.split("/") and folder != root and folder not in seen:
-                seen.add(folder)
+        for folder in sorted(_matching(root, [part for part in pattern.split("/") if part not in ("", ".")])):
+            real = os.path.realpath(folder)
+            if real not in seen and is_there(os.path.join(folder, "package.json")):
+                seen.add(real)
                 yield folder
-                if len(seen) >= MAX_PACKAGES:
+                if len(seen) > MAX_PACKAGES:
                     return
+
+
+def _matching(folder: str, segments: list[str]) -> set[str]:
+    """Return the folders that a pattern of a workspace names below `folder`.
+
+    `**` follows no links: packages have links to each other in their `node_modules`, which nothing enters,
+    and `glob` would go every way through them.
+    """
+    found = {folder}
+    for segment in segments:
+        if segment == "**":
+            found = {below for each in found for below in _everything(each)}
+        else:
+            found = {
+                entry.path
+                for each in found
+                for entry in _subfolders(each)
+                if entry.name == segment or (entry.name[0] != "." and fnmatch.fnmatchcase(entry.name, segment))
+            }
+    return found
+
+
+def _everything(folder: str) -> Iterator[str]:
+    waiting = [folder]
+    while waiting:
+        yield (here := waiting.pop())
+        waiting += [
+            entry.path for entry in _subfolders(here) if not entry.is_symlink() and not entry.name.startswith(".")
+        ]
+
+
+def _subfolders(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [each for each in entries if each.name != "node_modules" and os.path.isdir(each)]
+    except OSError:
+        return []
 
 
 def _workspace_patterns(root: str) -> list[str]:

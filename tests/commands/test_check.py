@@ -127,6 +127,25 @@ def test_init_writes_a_file_that_loads(here, capsys, files, services):
     assert {name: each.port for name, each in load_project(start=str(here), environ={}).services.items()} == services
 
 
+def test_init_leaves_out_packages_that_no_file_can_name_and_takes_each_once(here, capsys):
+    (here / "package.json").write_text('{"workspaces": ["packages/**", "a\\u0000/*"]}')
+    elsewhere = here.parent / "elsewhere"
+    folders = [here / "packages" / "web", here / "packages" / "${x}", here / "packages" / os.fsdecode(b"caf\xe9")]
+    for folder in (elsewhere, *folders):
+        folder.mkdir(parents=True)
+        (folder / "package.json").write_text('{"scripts": {"dev": "vite"}}')
+    (here / "packages" / "linked").symlink_to(elsewhere)
+    (here / "packages" / "web" / "loop").symlink_to("..")
+    (here / "packages" / "all").symlink_to("..")
+    (here / "packages" / "itself").symlink_to("itself")
+    assert main(["init", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["data"]["services"] == ["web"]
+    assert "1 package of the workspace with a dev script" in shown.err
+    (web,) = load_project(start=str(here), environ={}).services.values()
+    assert web.working_dir == str(folders[0])
+
+
 @pytest.mark.parametrize("name", ["services.yaml", "services.yml"])
 def test_init_never_overwrites(here, capsys, name):
     (here / name).write_text("mine")
