@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import subprocess
+import sys
 import termios
 
 import psutil
@@ -258,3 +259,23 @@ def test_a_service_that_is_down_has_no_terminal(session):
     done = session("attach", "echo")
     assert done.returncode == 1
     assert done.stderr == "error: `echo` has no terminal to attach to\nhint: `devrun ps`\n"
+
+
+IN_THE_BACKGROUND = """
+import os, signal, sys
+pid = os.fork()
+if pid == 0:
+    os.setpgid(0, 0)
+    os.execv(sys.argv[1], sys.argv[1:])
+os.waitpid(pid, os.WUNTRACED)
+for signum in (signal.SIGTERM, signal.SIGCONT): os.kill(pid, signum)
+print('it ended:', os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_one_in_the_background_of_a_terminal_ends_when_it_is_told_to(session, terminal):
+    """As `timeout 5 devrun attach` has it: stopped where it would set the terminal, then TERM and CONT."""
+    session.services(echo=python(ECHO, tty=True))
+    session.json("up", "-d", "--wait")
+    argv = [sys.executable, "-c", IN_THE_BACKGROUND, PROGRAM, "attach", "echo"]
+    terminal(argv, cwd=session.path).read_until("it ended: 143")

@@ -152,7 +152,8 @@ def _look_at(heard: list[int], written: list[int]) -> tuple[set[int], bool]:
 def _raw(descriptor: int) -> Iterator[None]:
     """Have a terminal pass every key on; after a stop (SIGSTOP from elsewhere, `fg`) again.
 
-    What was set before is set again at the end.  Anything but a terminal stays as it is.
+    What was set before is set again at the end.  Anything but a terminal stays as it is, and so does one that
+    others have in the foreground: who is told to end there (`timeout 5 devrun attach`) would be stopped instead.
     """
     if not os.isatty(descriptor):
         yield
@@ -160,7 +161,8 @@ def _raw(descriptor: int) -> Iterator[None]:
 
     def again(_signum: int, _frame: object) -> None:
         with contextlib.suppress(termios.error):  # a closed window sends SIGCONT, too
-            tty.setraw(descriptor, termios.TCSANOW)
+            if _is_in_front(descriptor):
+                tty.setraw(descriptor, termios.TCSANOW)
 
     before = termios.tcgetattr(descriptor)
     continued = signal.signal(signal.SIGCONT, again)
@@ -170,7 +172,16 @@ def _raw(descriptor: int) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGCONT, continued)
         with contextlib.suppress(termios.error):  # the window was closed
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+            if _is_in_front(descriptor):
+                termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _is_in_front(descriptor: int) -> bool:
+    """Whether this terminal is ours to set: no other group of processes has it in the foreground (tcsetattr(3))."""
+    try:
+        return os.tcgetpgrp(descriptor) == os.getpgrp()
+    except OSError:  # not our controlling terminal: whoever has it open may
+        return True
 
 
 @contextlib.contextmanager
