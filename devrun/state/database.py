@@ -65,10 +65,13 @@ class Database:
         self._connection: sqlite3.Connection | None = connection
 
     def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Return the rows of a SELECT."""
+        """Return the rows of a SELECT; none for a path that is no text, which is never recorded."""
         connection = self._open()
         with explained(self.path):
-            return connection.execute(statement, values).fetchall()
+            try:
+                return connection.execute(statement, values).fetchall()
+            except UnicodeEncodeError:
+                return []
 
     def read(
         self, make: Callable[[tuple[Any, ...]], Record], statement: str, values: Sequence[object] = ()

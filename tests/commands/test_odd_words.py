@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import pytest
 
@@ -52,3 +53,19 @@ def test_a_folder_is_no_configuration_and_names_no_other_worktree(shop, handshak
         assert "is a folder, not a file" in done.stderr
     assert lives(service.process)
     devrun_json("down", cwd=shop.path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems take no name that is no text")
+def test_a_worktree_whose_path_is_no_text_is_listed_diagnosed_and_removed(shop, processes):
+    path = shop.worktree("feature", os.path.join(os.path.dirname(shop.path), os.fsdecode(b"caf\xe9")))
+    server = processes.python(QUIET, cwd=path, env={**os.environ, "PWD": path}, start_new_session=True)
+    for cwd in (shop.path, path):
+        rows = devrun_json("worktree", "list", cwd=cwd)
+        assert [(row["branch"], row["slot"]) for row in rows] == [("main", None), ("feature", None)]
+        assert devrun("doctor", "--json", cwd=cwd).returncode == 0
+    removal = devrun_json("worktree", "remove", path, cwd=shop.path)
+    assert removal["removed"]
+    assert [row["pid"] for row in removal["processes"] if row["action"] == "stop"] == [server.pid]
+    assert not os.path.lexists(path)
+    again = devrun("worktree", "remove", "--json", path, cwd=shop.path)
+    assert (again.returncode, json.loads(again.stdout)["data"]["removed"]) == (0, False)
