@@ -29,15 +29,14 @@ Result = TypeVar("Result")
 Steps = Generator[Wait, None, Result]
 
 
-def plan_and_execute(
-    context: Context, *, again: Callable[[], Context], dry_run: bool, grace: float = GRACE
+def execute_and_wait(
+    plan: KillPlan, *, again: Callable[[], Context], grace: float = GRACE
 ) -> tuple[KillPlan, tuple[StepResult, ...]]:
-    """Decide over the context and, unless it is a dry run, stop whom the plan names and wait for it.
+    """Stop whom the plan names and wait for it; return the plan with everybody who was stopped.
 
     `again` reads the machine anew: who started a child that replaces it was not the last of its tree.
     """
-    plan = decide(context)
-    if dry_run or plan.is_empty:
+    if plan.is_empty:
         return plan, ()
     deadline = time.monotonic() + grace
     results = drive(carry_out(plan, deadline=deadline, rescan=lambda: decide(again())))

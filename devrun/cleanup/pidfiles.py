@@ -2,7 +2,8 @@
 
 Strict, because a file is deleted: the name is the pattern with a pid in decimal and nothing else, the
 entry is a regular file, its folder really lies inside the project.  The process is gone when nobody
-has its pid, or when whoever has it started after the file was written.  Everything else stays.
+has its pid, when whoever has it started after the file was written, or when the sweep itself stops it.
+Everything else stays.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from devrun.cleanup.values import FileRow, Skipped
@@ -24,18 +25,19 @@ its file while it starts looks re-used where clocks are rounded; larger keeps fi
 
 
 class Leftover(NamedTuple):
-    """A file to be removed: its folder, its name, the time it was written, and why."""
+    """A file to be removed: its folder, its name, the time it was written, why, and the pid it is named after."""
 
     folder: str
     name: str
     written_ns: int
     reason: str
+    pid: int = 0
 
 
 def find_leftovers(
-    patterns: Sequence[str], root: str | None, snapshot: ProcessSnapshot
+    patterns: Sequence[str], root: str | None, snapshot: ProcessSnapshot, *, stopped: Collection[int] = ()
 ) -> tuple[tuple[Leftover, ...], tuple[Skipped, ...]]:
-    """Return the files whose process is gone, and the patterns that could not be looked at."""
+    """Return the files whose process is gone, or about to be `stopped`, and the patterns that could not be looked at."""
     found: list[Leftover] = []
     skipped: list[Skipped] = []
     for pattern in patterns:
@@ -44,7 +46,7 @@ def find_leftovers(
             skipped.append(Skipped(f"pidfiles `{pattern}`", "its folder is not inside the project"))
             continue
         try:
-            found += _in_folder(folder, os.path.basename(pattern), snapshot)
+            found += _in_folder(folder, os.path.basename(pattern), snapshot, stopped)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
@@ -85,7 +87,7 @@ def _folder_of(pattern: str, root: str) -> str | None:
     return folder if folder == project or folder.startswith(project.rstrip("/") + "/") else None
 
 
-def _in_folder(folder: str, name: str, snapshot: ProcessSnapshot) -> Iterator[Leftover]:
+def _in_folder(folder: str, name: str, snapshot: ProcessSnapshot, stopped: Collection[int]) -> Iterator[Leftover]:
     before, _, after = name.partition(_PID)
     wanted = re.compile(re.escape(before) + "([1-9][0-9]{0,9})" + re.escape(after))
     for entry in sorted(os.listdir(folder)):
@@ -98,9 +100,12 @@ def _in_folder(folder: str, name: str, snapshot: ProcessSnapshot) -> Iterator[Le
             continue
         if not stat.S_ISREG(facts.st_mode):
             continue
-        reason = _why_gone(int(match[1]), facts.st_mtime, snapshot)
+        pid = int(match[1])
+        reason = _why_gone(pid, facts.st_mtime, snapshot)
+        if reason is None and pid in stopped:
+            reason = f"pid {pid} is stopped"
         if reason is not None:
-            yield Leftover(folder, entry, facts.st_mtime_ns, reason)
+            yield Leftover(folder, entry, facts.st_mtime_ns, reason, pid)
 
 
 def _why_gone(pid: int, written: float, snapshot: ProcessSnapshot) -> str | None:

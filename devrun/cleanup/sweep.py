@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 
-from devrun.cleanup.joint import journal, known_runs, plan_and_execute
+from devrun.cleanup.joint import execute_and_wait, journal, known_runs
 from devrun.cleanup.memory import file_row, lease_row, remember
 from devrun.cleanup.monitors import find_monitors
 from devrun.cleanup.pidfiles import find_leftovers, planned, remove
@@ -21,10 +21,11 @@ from devrun.cleanup.suspects import find_suspects
 from devrun.cleanup.values import GRACE, LeaseRow, Listing, Skipped, SweepReport
 from devrun.config.project import SweepSettings
 from devrun.decide import commandline
+from devrun.decide.classify import decide
 from devrun.decide.context import Context, KnownRun
 from devrun.decide.fate import Fate, judge
 from devrun.errors import DevrunError
-from devrun.model import Cwd, Situation
+from devrun.model import Cwd, Outcome, Situation, StepResult
 from devrun.ports.ledger import release
 from devrun.state import State
 from devrun.state.leases import Lease
@@ -47,17 +48,21 @@ def sweep(
     question = _Question(state, settings or SweepSettings(), root)
     survey = Survey(question.wanted) if survey is None else survey
     context = question.ask(survey)
-    files, unread = find_leftovers(question.settings.pidfiles, root, context.snapshot)
-    plan, results = plan_and_execute(
-        context, again=lambda: question.ask(Survey(question.wanted)), dry_run=dry_run, grace=grace
+    plan = decide(context)
+    results: tuple[StepResult, ...] = ()
+    files, unread = find_leftovers(
+        question.settings.pidfiles, root, context.snapshot, stopped={each.record.pid for each in plan.steps}
     )
+    if not dry_run:
+        plan, results = execute_and_wait(plan, again=lambda: question.ask(Survey(question.wanted)), grace=grace)
     leases = tuple(lease for lease in state.leases.all() if _is_gone(lease, question.places))
-    rows = tuple(planned(each) if dry_run else remove(each) for each in files)
+    left = {each.step.record.pid for each in results if each.outcome is Outcome.SURVIVED}
+    rows = tuple(planned(each) if dry_run else remove(each) for each in files if each.pid not in left)
     if not dry_run:
         journal(state, "sweep", results)
         leases = release(state, leases)
         remember(state, [lease_row("sweep", lease, "worktree-gone") for lease in leases])
-        remember(state, [file_row("sweep", row) for row in rows])
+        remember(state, [file_row("sweep", row) for row in rows if row.outcome == "removed"])
         _forget_old_runs(state, survey, question.runs)
     return SweepReport(
         plan=plan,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from devrun.cleanup.values import GuardReport, LeaseRow, Removal, ServiceGuard, SweepReport
+from devrun.cleanup.values import FileRow, GuardReport, LeaseRow, Removal, ServiceGuard, SweepReport
 from devrun.model import Classified, Outcome, ProcessIdentity, StepResult, Verdict
 
 Results = Mapping[ProcessIdentity, StepResult]
@@ -87,8 +87,7 @@ def _leases(leases: Iterable[LeaseRow]) -> list[dict[str, Any]]:
 def sweep_lines(report: SweepReport, *, dry_run: bool, explain: bool = False) -> list[str]:
     """Return the lines of a sweep or a reap."""
     lines = _step_lines(report.plan.steps, report.results, dry_run=dry_run, explain=explain)
-    verb = "would remove" if dry_run else "removed"
-    lines += [f"{verb} `{each.path}`: {each.reason}" for each in report.files if each.action == "remove"]
+    lines += [_file_line(each) for each in report.files if each.action == "remove" and each.outcome != "gone"]
     verb = "would release" if dry_run else "released"
     lines += [f"{verb} slot {each.slot} of `{each.worktree}`, which is gone" for each in report.leases]
     if explain:
@@ -97,6 +96,12 @@ def sweep_lines(report: SweepReport, *, dry_run: bool, explain: bool = False) ->
             lines.append(f"{verb} {each.record.pid} `{each.record.title}`: {each.detail}")
             lines += _reasons(each)
     return lines
+
+
+def _file_line(each: FileRow) -> str:
+    if each.outcome is not None and each.outcome.startswith("failed: "):
+        return f"could not remove `{each.path}` ({each.reason}): {each.outcome.removeprefix('failed: ')}"
+    return f"{'would remove' if each.outcome is None else 'removed'} `{each.path}`: {each.reason}"
 
 
 def skipped_lines(report: SweepReport) -> list[str]:

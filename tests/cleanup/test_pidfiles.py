@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import time
 
+import msgspec
 import pytest
 
 from devrun.cleanup import sweep
 from devrun.cleanup.pidfiles import Leftover, find_leftovers, remove
 from devrun.config.project import SweepSettings
+from devrun.report.cleaning import sweep_lines
 from devrun.system.processes import read_snapshot
+from tests.support.leftovers import nested, settings
 
 PATTERN = ".state/active-session-{pid}"
+TIDY = (
+    "def leave(*_):\n    os.unlink(f'{sys.argv[1]}/active-session-{os.getpid()}'); os._exit(0)\n"
+    "signal.signal(signal.SIGTERM, leave); ready(); rest()"
+)
 
 
 @pytest.fixture
@@ -50,6 +58,23 @@ def test_the_file_of_a_dead_process_is_removed_once(state, folder, dead_pid):
     rows = [row for row in state.journal.history() if row.reason == "pidfile"]
     assert len(rows) == 1
     assert str(stale) in rows[0].detail
+
+
+def test_the_file_of_a_process_that_the_same_sweep_stops_goes_with_it(state, folder, repository, server):
+    path = nested(repository, "a")
+    orphan, tidy = server(path), server(path, TIDY, str(folder))
+    files = sorted(folder / f"active-session-{each.pid}" for each in (orphan, tidy))
+    for file in files:
+        file.touch()
+    repository.remove(path)
+    chosen = msgspec.structs.replace(settings(repository), pidfiles=(PATTERN,))
+    announced = sweep(state, settings=chosen, root=str(folder.parent), dry_run=True)
+    assert {each.path for each in announced.files} == set(map(str, files))
+    report = sweep(state, settings=chosen, root=str(folder.parent))
+    assert [(each.path, each.action) for each in report.files] == [(each.path, each.action) for each in announced.files]
+    assert not any(map(os.path.exists, files))
+    again = sweep(state, settings=chosen, root=str(folder.parent))
+    assert again.files == ()
 
 
 def test_a_file_older_than_the_process_with_its_pid_is_removed(state, folder, processes):
@@ -123,3 +148,19 @@ def test_a_file_that_is_gone_or_was_written_again_meanwhile_is_fine(folder, dead
     file.unlink()
     assert remove(found).outcome == "gone"
     assert remove(Leftover(str(folder / "none"), "x", 0, "")).outcome == "gone"
+
+
+def test_a_file_that_could_not_be_removed_is_not_called_removed(state, folder, dead_pid, monkeypatch):
+    stale = folder / f"active-session-{dead_pid}"
+    stale.touch()
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("devrun.cleanup.pidfiles.os.unlink", refuse)
+    report = swept(state, folder)
+    assert [each.outcome for each in report.files] == ["failed: permission denied"]
+    assert sweep_lines(report, dry_run=False) == [
+        f"could not remove `{stale}` (pid {dead_pid} is gone): permission denied"
+    ]
+    assert [row for row in state.journal.history() if row.reason == "pidfile"] == []
