@@ -24,6 +24,7 @@ from devrun.interrupt import ASKING, Interrupted, interruptible
 from devrun.report.console import Output, UnwritableError
 from devrun.verbs import READ, VERBS, Verb
 
+_MOST_DIGITS = 5
 _USUAL_WIDTH = 80
 _LONGEST_VERB = 4 + max(len(verb.name) for verb in VERBS)
 _COLLECT_EVERY = 20_000
@@ -61,7 +62,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 def _terminal_width() -> int:
     columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns) > 0:
+    if columns.isdecimal() and len(columns) <= _MOST_DIGITS and int(columns) > 0:
         return int(columns)
     try:
         return os.get_terminal_size(1).columns or _USUAL_WIDTH

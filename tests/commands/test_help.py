@@ -64,3 +64,10 @@ def test_the_exit_codes_of_the_json_are_those_of_the_help(capsys):
     assert main(["help"]) == 0
     shown = capsys.readouterr().out.partition("exit codes:\n")[2].splitlines()
     assert [line.split(maxsplit=1) for line in shown] == [list(each) for each in told.items()]
+
+
+@pytest.mark.parametrize("columns", ["9" * 5000, "1", "0", "-3", "x", "٣"])
+def test_help_is_shown_whatever_the_width_is_said_to_be(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main(["help"]) == 0
+    assert "worktree" in capsys.readouterr().out
