@@ -79,7 +79,10 @@ class Database:
         """Return the records that `make` makes of the rows of a SELECT; one that is damaged is a corrupt state."""
         rows = self.query(statement, values)
         with explained(self.path):
-            return [make(row) for row in rows]
+            try:
+                return [make(row) for row in rows]
+            except TypeError as error:  # a number where a record was
+                raise _corrupt(self.path, f"a record cannot be read ({error})") from error
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> int:
         """Change rows, inside `writing`; return how many."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from devrun.state.database import Database
 
 KEPT_ROWS = 20_000
 """About 6 MB.  Fewer forgets last week on a machine with many agents; more slows `devrun history`."""
+
+YEAR_9999 = 253_402_300_799
+"""The end of the years that can be shown: a later time was not written by devrun."""
 
 
 class JournalRow(Struct, frozen=True):
@@ -31,7 +34,7 @@ class JournalRow(Struct, frozen=True):
     reason: str | None = None
     detail: str | None = None
     outcome: str | None = None
-    time: float = 0.0
+    time: Annotated[float, Meta(ge=0, le=YEAR_9999)] = 0.0
 
 
 class Journal:

@@ -103,6 +103,15 @@ def test_a_record_that_is_damaged_is_a_corrupt_state_and_no_bug(file, table):
             assert f"mv {file} {file}.broken" in caught.value.hint
 
 
+@pytest.mark.parametrize("record", [3, 1.5, b'{"verb": "x", "time": 1e300}', b'{"verb": "x", "time": -1e300}', b""])
+def test_a_row_of_the_journal_that_no_journal_has_is_damage(file, record):
+    open_state().close()
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("INSERT INTO journal (time, record) VALUES (1.0, ?)", (record,))
+    with open_state(create=False) as state, pytest.raises(StateError, match="is corrupt: a record cannot be read"):
+        state.journal.history()
+
+
 def test_tables_of_another_schema_are_a_corrupt_state(file):
     open_state().close()
     with contextlib.closing(sqlite3.connect(file)) as connection, connection:
