@@ -14,12 +14,13 @@ from devrun.decide.fate import Fate, judge
 from devrun.model import Cwd, Folder
 from devrun.state import open_state
 from devrun.system.processes import Column, read_details, read_snapshot
-from devrun.worktrees.listing import RepositoryView
+from devrun.worktrees.listing import RepositoryView, list_worktrees
 from devrun.worktrees.locate import locate
 from devrun.worktrees.paths import is_there
 from devrun.worktrees.patterns import Patterns
 from devrun.worktrees.places import KnownRoot, Places
 from devrun.worktrees.survey import make_places, worktree_is_gone
+from tests.support.processes import DEADLINE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's word on deleted folders is Linux's")
 
@@ -309,6 +310,10 @@ def test_a_bare_repository_with_worktrees_inside(repository, stand, tmp_path):
     assert fate(ask(places(lease))) is Fate.ORPHAN
 
 
+def ask_patiently(repository, *, timeout):
+    return list_worktrees(repository, timeout=timeout + DEADLINE)
+
+
 @pytest.mark.parametrize("answer", ["missing", "failing", "hanging", "empty", "dubious"])
 def test_git_that_does_not_answer_keeps_everything_of_that_repository(answer, repository, stand, tmp_path, monkeypatch):
     path = repository.worktree("a", os.path.join(repository.path, ".worktrees", "a"))
@@ -327,7 +332,7 @@ def test_git_that_does_not_answer_keeps_everything_of_that_repository(answer, re
         git.chmod(git.stat().st_mode | stat.S_IXUSR)
     rest = "" if answer == "missing" else f":{os.environ['PATH']}"
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{rest}")
-    asked = places(deadline=0.0)
+    asked = places(deadline=0.0) if answer == "hanging" else places(ask_git=ask_patiently)
     found = ask(asked)
     assert (found.live, fate(found)) == (None, Fate.UNKNOWN)
     assert len(asked.problems) == 1
