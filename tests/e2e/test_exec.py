@@ -10,6 +10,7 @@ import sys
 import psutil
 import pytest
 
+from devrun.state import open_state
 from tests.support.devrun import PROGRAM
 from tests.support.processes import DEADLINE, lives, wait_gone, wait_until
 
@@ -202,7 +203,8 @@ def test_who_joins_a_run_in_the_moment_it_ends_starts_one_of_its_own(session, mo
     session.json("up", "-d")
     session.handshake.wait_shapes("stubborn")
     down = session.popen("down")
-    wait_until(lambda: session.states().get("web") == "stopping", "the run is ending")
+    with open_state(create=False) as state:
+        wait_until(lambda: state.runs.all()[0].stopping_at is not None, "the run is ending")
     code = (
         "import importlib, sys\n"
         "from devrun.cli import main\n"
