@@ -10,9 +10,10 @@ import time
 import msgspec
 
 from devrun.config.project import ReadyKind
-from devrun.errors import DevrunError, NotReadyError, exhausted
+from devrun.errors import DevrunError, NotReadyError
 from devrun.interrupt import ASKING
 from devrun.model import ProcessIdentity, RunRecord
+from devrun.run.keeper import explain
 from devrun.run.launch import run_to_end
 from devrun.run.plan import STOP_MARGIN, RunPlan, RunResult, decode_result, encode_result
 from devrun.run.talk import protocol
@@ -24,6 +25,7 @@ from devrun.system.control import send_to
 from devrun.system.locks import FileLock
 from devrun.system.processes import identify
 from devrun.system.spawn import close_inherited, fork
+from devrun.system.waiting import BY_SIGNAL
 
 _POLL = 0.02
 START_PATIENCE = 60.0
@@ -32,7 +34,7 @@ for a hang, and ends it; longer waits for a supervisor that somebody stopped."""
 EXPLAINED = 0.5
 """Seconds beyond `--timeout` for the run itself to give up: it knows what it waited for."""
 _LOST = RunResult(
-    128 + signal.SIGKILL,
+    BY_SIGNAL + signal.SIGKILL,
     "the keeper of the run was killed while it started",
     hint="`devrun sweep` stops what it may have left",
     is_error=True,
@@ -170,15 +172,8 @@ def _keep(plan: RunPlan, starting: FileLock, writer: int) -> None:
         os.close(null)
         close_inherited()  # somebody may wait for the end of a pipe, and this lives on
         result = run_to_end(plan, starting)
-    except DevrunError as error:
-        result = RunResult(error.exit_code, error.message, hint=error.hint, is_error=True)
     except BaseException as error:  # noqa: BLE001 - the boundary of this process
-        failure = exhausted(error)
-        if failure is None:
-            from devrun.report.crash import report_bug
-
-            failure = report_bug(error, ["keeper"])
-        result = RunResult(failure.exit_code, failure.message, hint=failure.hint, is_error=True)
+        result = explain(error, "keeper")
     finally:
         _tell(writer, result)
         os._exit(result.exit_code & 0xFF)

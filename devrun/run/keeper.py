@@ -31,7 +31,6 @@ from devrun.system.kernel import become_subreaper
 from devrun.system.processes import identify
 from devrun.system.spawn import fork
 
-_BY_SIGNAL = 128
 STOPPING = signal.SIGUSR1
 """From the supervisor: it has begun to stop, or, with every service down, its last look around.  The
 time it may take runs from now: one that is slow on a busy machine is not one that hangs."""
@@ -139,7 +138,7 @@ class Keeper:
         """Stop what the supervisor left; return its last words, if it had any, with what became of the rest."""
         stopped, left = self._clear(supervisor) if layers.is_on(layers.KEEPER) else Cleared()
         if said is None:
-            word = f"signal {status - _BY_SIGNAL}" if status > _BY_SIGNAL else f"exit code {status}"
+            word = f"signal {status - waiting.BY_SIGNAL}" if status > waiting.BY_SIGNAL else f"exit code {status}"
             said = RunResult(status or 1, f"the supervisor ended with {word}", is_error=True)
         elif not stopped:
             return msgspec.structs.replace(said, last_lines=(*said.last_lines, *left))
@@ -180,21 +179,22 @@ def _supervise(start: Callable[[int], RunResult], life: int, report: int) -> Non
         _tell(report, start(life))
         code = 0
     except BaseException as error:  # noqa: BLE001 - the boundary of this process
-        last_words = _explain(error)
+        last_words = explain(error, "supervisor")
         code = last_words.exit_code
         _tell(report, last_words)
     finally:
         os._exit(code)
 
 
-def _explain(error: BaseException) -> RunResult:
+def explain(error: BaseException, who: str) -> RunResult:
+    """Return the last words of a part of devrun that an error ended; what nobody expected gets a report."""
     failure = exhausted(error)
     if isinstance(error, DevrunError):  # the run could not be published, say: a full disk is no bug
         failure = error
     if failure is None:
         from devrun.report.crash import report_bug
 
-        failure = report_bug(error, ["supervisor"])
+        failure = report_bug(error, [who])
     return RunResult(failure.exit_code, failure.message, hint=failure.hint, is_error=True)
 
 

@@ -35,6 +35,7 @@ from devrun.run.signals import listen
 from devrun.run.trees import Trees
 from devrun.run.watch import Pulse, watch_folders, watch_processes
 from devrun.system.control import send_to
+from devrun.system.waiting import BY_SIGNAL
 
 if TYPE_CHECKING:
     from devrun.run.talk.control import ControlServer
@@ -44,7 +45,6 @@ DOUBLED_INTERRUPT = 0.5
 it twice; taking that for "now" would cut every drain.  Longer, and impatience goes unheard."""
 LAST_GRACE = 0.5
 """Seconds a service gets when those that depend on it have used up the shared grace."""
-BY_SIGNAL = 128
 HUNG_UP = BY_SIGNAL + signal.SIGHUP
 BROKEN_PIPE = BY_SIGNAL + signal.SIGPIPE
 DEAFNESS = 0.2
@@ -155,7 +155,7 @@ class Supervisor:
             if self._interrupted_at is not None and now - self._interrupted_at >= DOUBLED_INTERRUPT:
                 self._trees.hurry()
             self._interrupted_at = self._interrupted_at or now
-        self._stop_run(_REASONS[signum], 128 + signum)
+        self._stop_run(_REASONS[signum], BY_SIGNAL + signum)
 
     def _on_keeper_gone(self) -> None:
         self._loop.ignore(self._life)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-_BY_SIGNAL = 128
+BY_SIGNAL = 128
 
 
 def reap(pid: int) -> int | None:
@@ -17,7 +17,7 @@ def reap(pid: int) -> int | None:
     if found != pid:
         return None
     code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else _BY_SIGNAL - code
+    return code if code >= 0 else BY_SIGNAL - code
 
 
 def find_ended_child() -> int | None:

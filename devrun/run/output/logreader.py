@@ -7,14 +7,13 @@ never raises: its bytes are shown as a line with the time of the one before.
 
 from __future__ import annotations
 
-import errno
 import heapq
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
-from devrun.errors import DevrunError
+from devrun.errors import exhausted
 from devrun.run.output.logs import GENERATIONS, SUFFIX, generation_path
 
 _TIME_LENGTH = len("2026-07-29T12:00:00.123456Z")
@@ -106,8 +105,9 @@ def open_generations(folder: str, service: str, until: Mark | None = None) -> li
         try:
             file = open(generation_path(folder, service, age), "rb", buffering=0)  # noqa: SIM115 - the caller closes
         except OSError as error:
-            if error.errno in {errno.EMFILE, errno.ENFILE}:  # passed over, its lines were missing without a word
-                raise DevrunError("too many open files", hint="`ulimit -n 4096`, and again") from error
+            failure = exhausted(error)
+            if failure is not None:  # passed over, its lines were missing without a word
+                raise failure from error
             continue
         facts = os.fstat(file.fileno())
         here = (facts.st_dev, facts.st_ino)

@@ -48,9 +48,10 @@ STATUS, WAIT, STOP, START, RESTART, ADD, DOWN, ATTACH, RESIZE, HOLD, KEEP = (
 class Ask(Struct, frozen=True):
     """A request.
 
-    `services`, `environments` and `ports` come with `add`; in `raw` are the variables that are no UTF-8; `size` (rows, columns) with `attach` and `resize`,
-    `borrowed` with `hold`, `by` (what people called, for the run's last words) with `down`.  Who asks
-    to `add` and does not wait is answered when the services are taken in, others when each is ready
+    `services`, `environments` and `ports` come with `add`, where `raw` has the variables that are no
+    UTF-8; `size` (rows, columns) comes with `attach` and `resize`, `borrowed` with `hold`, `by` (what
+    people called, for the run's last words) with `down`.  Who asks to `add` and does not wait is
+    answered when the services are taken in, others when each is ready
     or has failed.
     """
 
